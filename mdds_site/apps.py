@@ -1,0 +1,11 @@
+"""The site's app configuration: registers the checks of the environment."""
+
+from django.apps import AppConfig
+
+
+class SiteConfig(AppConfig):
+    name = "mdds_site"
+    verbose_name = "MDDS"
+
+    def ready(self) -> None:
+        from mdds_site import checks  # noqa: F401

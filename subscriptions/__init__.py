@@ -1,0 +1,1 @@
+"""Downstream: subscribers, their rights, and delivery to them."""
