@@ -1,0 +1,1 @@
+"""System checks over the rights rows that no single constraint can express."""

@@ -1,0 +1,132 @@
+"""Decides what a grant may see, and says which rule decided.  [pure]"""
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from feeds.config import MARKETS
+
+CHANNELS = (
+    "trade", "quote", "book", "depth", "stats", "expected", "foreign", "index", "status", "definition", "bar", "raw",
+    "account",
+)  # fmt: skip
+SCOPES = ("stream", "replay", "history")
+LEVEL_MAX = 100
+EVERY_MARKET = frozenset(MARKETS)
+# Index names as the routers give them, by market (30167 of krx_mdds.md); others are "<market>.<code>".
+INDEX_PREFIXES = (("HNXUPCOM", "UPX"), ("HNX", "STX"), ("VN", "STO"), ("DIAMOND", "STO"), ("FIN", "STO"))
+
+
+@dataclass(frozen=True, slots=True)
+class ProductRule:
+    """One entitlement (or public product), with the window in which it holds: [starts_ns, ends_ns)."""
+
+    rule: str
+    product: str
+    markets: frozenset[str]
+    channels: frozenset[str]
+    level: int
+    timeliness: str
+    delay_s: int
+    symbols: frozenset[str] | None
+    starts_ns: int | None
+    ends_ns: int | None
+    public: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    symbols: int
+    ops_per_s: int
+    queue_bytes: int
+    sessions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a session holds of its key: who, until when, and every rule that may ever apply."""
+
+    subscriber_id: int
+    subscriber: str
+    key_id: str
+    scopes: frozenset[str]
+    rules: tuple[ProductRule, ...]
+    limits: Limits
+    expires_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`code` is None when allowed; `rule` says in words what decided. A refused DELAYED_ONLY carries the delay."""
+
+    allowed: bool
+    code: str | None
+    rule: str
+    level: int
+    timeliness: str
+    delay_s: int
+
+
+def effective_access(
+    grant: Grant, channel: str, *, symbol: str, market: str | None, at_ns: int, timeliness: str = "realtime"
+) -> Decision:
+    """Whether the grant may see this channel of this symbol at this time, real-time unless "delayed" is asked for.
+
+    `market` may be None when the caller does not know it: board:, index and feed: symbols name their own, any other
+    symbol (also "*" and prefixes) is then allowed only by a rule for every market.
+    """
+    if grant.expires_ns is not None and at_ns >= grant.expires_ns:
+        return _refused("KEY_EXPIRED", f"key {grant.key_id} has expired")
+    if channel == "account":
+        if grant.key_id:
+            return Decision(True, None, "a subscriber's own account channel", 0, "realtime", 0)
+        return _refused("NOT_ENTITLED", "the account channel needs a key")
+    market = market or market_of(symbol)
+    matching = [rule for rule in grant.rules if _covers(rule, channel=channel, symbol=symbol, market=market)]
+    if not matching:
+        return _refused("NOT_ENTITLED", f"no product covers channel {channel} of {symbol} on {market or 'every market'}")
+    current = [rule for rule in matching if _holds(rule, at_ns)]
+    if not current:
+        return _refused("CONTRACT_ENDED", f"{matching[0].rule} is outside its dates")
+    best = max(current, key=lambda rule: (rule.timeliness == "realtime", rule.level, -rule.delay_s))
+    if best.timeliness != "realtime" and timeliness == "realtime":
+        words = f"{best.rule} is delayed by {best.delay_s} s"
+        return Decision(False, "DELAYED_ONLY", words, best.level, best.timeliness, best.delay_s)
+    return Decision(True, None, best.rule, best.level, best.timeliness, best.delay_s)
+
+
+def market_of(symbol: str) -> str | None:
+    """The market a symbol names itself: board:STO.G1, STO.999 (an index without a name), VNINDEX; else None."""
+    head = symbol.removeprefix("board:").split(".", 1)[0]
+    if ("." in symbol or symbol.startswith("board:")) and head in EVERY_MARKET:
+        return head
+    if symbol.startswith("feed:") and symbol[5:] in EVERY_MARKET:
+        return symbol[5:]
+    return None
+
+
+def market_of_index(symbol: str) -> str | None:
+    """The market of an index by its name; None when the name is not one of KRX's."""
+    name = symbol.upper()
+    return next((market for prefix, market in INDEX_PREFIXES if name.startswith(prefix)), market_of(symbol))
+
+
+def _covers(rule: ProductRule, *, channel: str, symbol: str, market: str | None) -> bool:
+    if channel not in rule.channels:
+        return False
+    if symbol.startswith(("feed:", "replay:")) and market is None:
+        return True  # the state of a feed or of a replay is of no market; who may follow a replay, its job decides
+    if channel == "index" and market is None:
+        market = market_of_index(symbol)
+    if not (market in rule.markets if market else rule.markets >= EVERY_MARKET):
+        return False
+    if rule.symbols is None or symbol.startswith(("feed:", "board:", "replay:")):
+        return True  # the state of a board concerns whoever may see one of its symbols
+    return any(symbol == name or fnmatchcase(symbol, name) for name in rule.symbols)
+
+
+def _holds(rule: ProductRule, at_ns: int) -> bool:
+    return (rule.starts_ns is None or rule.starts_ns <= at_ns) and (rule.ends_ns is None or at_ns < rule.ends_ns)
+
+
+def _refused(code: str, words: str) -> Decision:
+    return Decision(False, code, words, 0, "", 0)

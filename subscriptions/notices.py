@@ -1,0 +1,3 @@
+"""Tells running workers, on commit, that rights or feeds have changed."""
+def connect() -> None:
+    pass
