@@ -1,8 +1,8 @@
 """A server process of our own: started, stopped, killed, paused and started again on the same port and data.
 
 The server runs in its own session, so Ctrl-C on the tests does not reach it. A small guard process holds the read end
-of a pipe whose write end only we hold: when we end, in whatever way (SIGKILL included), the guard reads end-of-file and
-kills the server's process group. PR_SET_PDEATHSIG would not do: it fires when the starting *thread* ends.
+of a pipe whose write end only we hold: when we end, in whatever way (SIGKILL included), the guard reads end-of-file,
+kills the server's process group and removes its folder. PR_SET_PDEATHSIG would not do: it fires when the starting *thread* ends.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -116,7 +117,7 @@ class PrivateService:
                 extra_groups=[] if self._user() else None,
                 start_new_session=True,
             )
-        self._guard = _start_guard(self._process.pid, log_path=self.folder / "guard.log")
+        self._guard = _start_guard(self._process.pid, folder=self.folder, remove=self._owns_folder)
         self._wait_until_it_answers()
 
     def stop(self) -> None:
@@ -162,10 +163,8 @@ class PrivateService:
                 process.kill()
                 process.wait(STOP_S_MAX)
         if guard is not None:
-            # End-of-file makes the guard sweep the group: helpers of a killed server end with it.
-            if guard.stdin is not None:
-                guard.stdin.close()
-            guard.wait(STOP_S_MAX)
+            # The guard sweeps the group: what a killed server had started ends with it.
+            guard.communicate(b"ended\n", timeout=STOP_S_MAX)
 
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + self.start_s_max
@@ -187,10 +186,13 @@ class PrivateService:
         return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
 
-def _start_guard(group: int, *, log_path: Path) -> subprocess.Popen[bytes]:
-    with log_path.open("ab") as log:
+def _start_guard(group: int, *, folder: Path, remove: bool) -> subprocess.Popen[bytes]:
+    """A shell that waits for a line (we end the server in good order) or end-of-file (we are gone)."""
+    sweep = f"kill -KILL -{group} 2>/dev/null"
+    bury = f"{sweep}; sleep 0.2; rm -rf {shlex.quote(str(folder))}" if remove else sweep
+    with (folder / "guard.log").open("ab") as log:
         return subprocess.Popen(
-            ["/bin/sh", "-c", f"read -r line; kill -KILL -{group} 2>/dev/null; exit 0"],
+            ["/bin/sh", "-c", f"if read -r line; then {sweep}; else {bury}; fi; exit 0"],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,

@@ -1,0 +1,78 @@
+"""Fixtures that every test may ask for: the private services, a base port, the browser that Debian installs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from testbed.ports import free_base_port
+from testbed.postgresql import PrivatePostgreSQL
+from testbed.process import PrivateService
+from testbed.rabbitmq import PrivateRabbitMQ
+from testbed.redis import PrivateRedis
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+_started: list[PrivateService] = []
+
+
+def _lend(service: PrivateService) -> Iterator[PrivateService]:
+    service.start()
+    _started.append(service)
+    yield service
+    _started.remove(service)
+    service.close()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[PrivateService]:
+    """A private RabbitMQ node, started once per session at first use."""
+    yield from _lend(PrivateRabbitMQ())
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[PrivateService]:
+    """A private Redis, started once per session at first use."""
+    yield from _lend(PrivateRedis())
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PrivateService]:
+    """A private PostgreSQL cluster, started once per session at first use."""
+    yield from _lend(PrivatePostgreSQL())
+
+
+@pytest.fixture(autouse=True)
+def _services_healed() -> None:
+    """A test may kill or pause a service; the next one finds it running."""
+    for service in _started:
+        service.ensure_running()
+
+
+@pytest.fixture
+def base_port() -> int:
+    """`MDDS_PORT` for one system under test: it and the ports derived from it are free."""
+    return free_base_port()
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of recorded sessions beside the project; the test is skipped where it is not there."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("no ../shared/data here")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, object]) -> dict[str, object]:
+    """Debian's chromium instead of a downloaded one; without its sandbox when root, which chromium demands."""
+    path = next((found for name in CHROMIUM_NAMES if (found := shutil.which(name))), None)
+    if path is None:
+        return browser_type_launch_args
+    arguments = ["--no-sandbox", "--disable-dev-shm-usage"] if os.geteuid() == 0 else []
+    return {**browser_type_launch_args, "executable_path": path, "args": arguments}

@@ -1,0 +1,69 @@
+"""Pure files stay pure: neither they nor anything they import reaches a framework, an event loop or a socket."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import grimp
+import pytest
+
+from tests.style.source_tree import ROOT, imports, matches_any, pure_sources, rules, sources
+
+FORBIDDEN = tuple(rules()["pure"]["forbidden"])
+PRODUCT = ("feeds", "subscriptions", "replay", "portal", "mdds_site")
+# The doors are for the product; tests, benches and the client speak to the outside as they need.
+FREE = ("tests/", "benches/", "testbed/", "client/")
+
+
+def test_every_pattern_of_the_list_finds_a_file() -> None:
+    lists = {"pure.files": rules()["pure"]["files"]}
+    stale = [
+        f"[tool.mdds.{name}] {pattern}: no such file"
+        for name, patterns in lists.items()
+        for pattern in patterns
+        if not any(ROOT.glob(pattern))
+    ]
+    assert stale == []
+
+
+def test_pure_files_import_nothing_that_waits_or_talks() -> None:
+    broken = [
+        f"{source.name}:{line}: imports {name}; a pure file imports none of {', '.join(FORBIDDEN)}"
+        for source in pure_sources()
+        for line, name in imports(source)
+        if name.split(".")[0] in FORBIDDEN
+    ]
+    if broken:
+        pytest.fail("\n".join(broken), pytrace=False)
+
+
+@cache
+def graph() -> grimp.ImportGraph:
+    present = [name for name in PRODUCT if (ROOT / name / "__init__.py").exists()]
+    return grimp.build_graph(*present, include_external_packages=True, exclude_type_checking_imports=True)
+
+
+def test_pure_files_reach_nothing_that_waits_or_talks() -> None:
+    broken = []
+    for source in pure_sources():
+        for name in FORBIDDEN:
+            if name in graph().modules and source.module in graph().modules:
+                chain = graph().find_shortest_chain(importer=source.module, imported=name)
+                if chain:
+                    broken.append(f"{source.name}: reaches {name} through {' > '.join(chain)}")
+    if broken:
+        pytest.fail("\n".join(broken), pytrace=False)
+
+
+@pytest.mark.parametrize("module", sorted(rules()["doors"]))
+def test_each_technology_has_one_door(module: str) -> None:
+    doors = rules()["doors"][module]
+    broken = [
+        f"{source.name}:{line}: imports {name}; only {', '.join(doors)} may"
+        for source in sources()
+        if not source.name.startswith(FREE) and not matches_any(source, doors)
+        for line, name in imports(source)
+        if name == module or name.startswith(f"{module}.")
+    ]
+    if broken:
+        pytest.fail("\n".join(broken), pytrace=False)
