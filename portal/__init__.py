@@ -1,0 +1,1 @@
+"""The portal: what operators see and do while the system runs."""

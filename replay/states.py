@@ -1,0 +1,42 @@
+"""The states of a replay job: the machine as a table.
+
+```
+submitted ◀▶ queued ─▶ running ─▶ completed | cancelled | failed
+     │          │         └─▶ queued            (its worker was lost; it goes on from the checkpoint)
+     └──────────┴─▶ cancelled | failed
+```
+"""
+
+from __future__ import annotations
+
+SUBMITTED = "submitted"
+QUEUED = "queued"
+RUNNING = "running"
+COMPLETED = "completed"
+CANCELLED = "cancelled"
+FAILED = "failed"
+
+# state -> what may follow it. Pausing adds a row ("paused") and an entry to running's.
+FOLLOWERS: dict[str, frozenset[str]] = {
+    SUBMITTED: frozenset({QUEUED, RUNNING, CANCELLED, FAILED}),
+    QUEUED: frozenset({SUBMITTED, RUNNING, CANCELLED, FAILED}),
+    RUNNING: frozenset({QUEUED, COMPLETED, CANCELLED, FAILED}),
+    COMPLETED: frozenset(),
+    CANCELLED: frozenset(),
+    FAILED: frozenset(),
+}
+
+ALL: tuple[str, ...] = tuple(FOLLOWERS)
+ENDED: tuple[str, ...] = tuple(state for state, followers in FOLLOWERS.items() if not followers)
+ACTIVE: tuple[str, ...] = tuple(state for state, followers in FOLLOWERS.items() if followers)
+WAITING: tuple[str, ...] = (SUBMITTED, QUEUED)
+
+
+def may_follow(state: str, follower: str) -> bool:
+    """Whether a job in `state` may go to `follower`. An unknown state leads nowhere."""
+    return follower in FOLLOWERS.get(state, frozenset())
+
+
+def states_before(follower: str) -> tuple[str, ...]:
+    """The states from which a job may go to `follower`: the condition of a conditional update."""
+    return tuple(state for state, followers in FOLLOWERS.items() if follower in followers)
