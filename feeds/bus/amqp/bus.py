@@ -1,0 +1,186 @@
+"""The bus on RabbitMQ."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+
+from aio_pika import DeliveryMode, Message
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+from aio_pika.exceptions import QueueEmpty
+
+from feeds.bus.amqp.link import FAILURES, Link
+from feeds.bus.amqp.outbox import AmqpOutbox
+from feeds.bus.amqp.subscription import AmqpSubscription
+from feeds.bus.amqp.topology import Topology
+from feeds.bus.base import BusCounts, BusDown, Delivery, Outgoing, put_all
+
+# Unacknowledged RAW messages (about 120 KB each at most) a parser may hold between two checkpoints.
+RAW_PREFETCH = 1_000
+PARSED_PREFETCH = 2_000
+STREAM_PREFETCH = 200
+REFETCH_IDLE_S = 0.4  # a stream read that brings nothing for this long has caught up
+OPEN_S_MAX = 30.0
+
+
+class AmqpBus:
+    """Publishing and consuming never share a connection, so a blocked publisher does not hold acknowledgements."""
+
+    def __init__(self, url: str, prefix: str, partitions: int) -> None:
+        self.counts = BusCounts()
+        self.partitions = partitions
+        self.topology = Topology(prefix, partitions)
+        self._publishing = Link(url, f"{prefix} publish", self.counts)
+        self._consuming = Link(url, f"{prefix} consume", self.counts)
+        self._outboxes: list[AmqpOutbox] = []
+        self._subscriptions: list[AmqpSubscription] = []
+        self._replay_outbox: AmqpOutbox | None = None
+
+    async def open(self) -> None:
+        """Connect; tries for 30 s, then raises BusDown with the broker's reason."""
+        deadline = time.monotonic() + OPEN_S_MAX
+        while True:
+            try:
+                await self._publishing.connect_once()
+                return
+            except BusDown as error:
+                if time.monotonic() > deadline:
+                    raise
+                await self._publishing.pause(error)
+
+    async def close(self) -> None:
+        await asyncio.gather(*(s.close() for s in self._subscriptions), *(o.close() for o in self._outboxes))
+        await self._publishing.close()
+        await self._consuming.close()
+
+    def raw_outbox(self, *, replay: bool = False) -> AmqpOutbox:
+        declare = partial(self.topology.declare_raw, replay=replay)
+        key = partial(_raw_key, self.topology, replay=replay)
+        outbox = AmqpOutbox(self._own_link("raw"), declare, key, persistent=True, mandatory=True)
+        self._outboxes.append(outbox)
+        return outbox
+
+    def parsed_outbox(self) -> AmqpOutbox:
+        declare = self.topology.declare_parsed
+        outbox = AmqpOutbox(self._own_link("parsed"), declare, _parsed_key, persistent=False, mandatory=False)
+        self._outboxes.append(outbox)
+        return outbox
+
+    async def publish_raw(self, messages: Sequence[Outgoing], *, replay: bool = False) -> None:
+        if self._replay_outbox is None:
+            self._replay_outbox = self.raw_outbox(replay=replay)
+        await put_all(self._replay_outbox, messages)
+
+    def consume_raw(self, partition: int, *, replay: bool = False) -> AmqpSubscription:
+        async def declare(channel: AbstractChannel) -> AbstractQueue:
+            exchange = await self.topology.declare_raw(channel, replay=replay)
+            return await self.topology.declare_raw_queue(channel, exchange, partition, replay=replay)
+
+        return self._subscribe(declare, prefetch=RAW_PREFETCH)
+
+    def consume_parsed(self, name: str, on_reconnect: Callable[[], None] | None = None) -> AmqpSubscription:
+        unique = f"{name}.{time.time_ns():x}"
+        declare = partial(self.topology.declare_parsed_queue, name=unique)
+        return self._subscribe(declare, prefetch=PARSED_PREFETCH, on_reconnect=on_reconnect)
+
+    async def refetch_parsed(self, since_ns: int) -> AsyncIterator[Delivery]:
+        """Live PARSED messages published at or after `since_ns` (about: by stream chunk), up to now, in order."""
+        arrived: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue(STREAM_PREFETCH)
+        channel = await self._consuming.channel()
+        try:
+            await channel.set_qos(prefetch_count=STREAM_PREFETCH)
+            await self.topology.declare_parsed(channel)
+            queue = await channel.declare_queue(self.topology.stream, passive=True)
+            offset = {"x-stream-offset": _timestamp(since_ns)}
+            await queue.consume(arrived.put, arguments=offset)
+            while True:
+                try:
+                    message = await asyncio.wait_for(arrived.get(), REFETCH_IDLE_S)
+                except asyncio.TimeoutError:
+                    return
+                yield Delivery(message.body, message.headers, 0, 0)  # type: ignore[arg-type]
+                await message.ack()
+        except FAILURES as error:
+            raise BusDown(f"{self._consuming.name}: refetch: {type(error).__name__}: {error}") from error
+        finally:
+            if not channel.is_closed:
+                await channel.close()
+
+    async def publish_dead(self, letter: bytes) -> None:
+        channel = await self._publishing.channel(confirms=True)
+        try:
+            queue = await self.topology.declare_dead(channel)
+            await self._to_queue(channel, queue, letter)
+        finally:
+            await channel.close()
+
+    async def retain(self, key: str, body: bytes) -> None:
+        channel = await self._publishing.channel(confirms=True)
+        try:
+            queue = await self.topology.declare_retained(channel, key)
+            await self._to_queue(channel, queue, body)
+        finally:
+            if not channel.is_closed:
+                await channel.close()
+
+    async def retained(self, key: str) -> bytes | None:
+        channel = await self._publishing.channel()
+        try:
+            queue = await self.topology.declare_retained(channel, key)
+            message = await queue.get(no_ack=False)
+        except QueueEmpty:
+            return None
+        except FAILURES as error:
+            raise BusDown(f"retained {key}: {type(error).__name__}: {error}") from error
+        else:
+            body = message.body
+            await message.nack(requeue=True)
+            return body
+        finally:
+            if not channel.is_closed:
+                await channel.close()
+
+    async def _to_queue(self, channel: AbstractChannel, queue: AbstractQueue, body: bytes) -> None:
+        message = Message(body, delivery_mode=DeliveryMode.PERSISTENT)
+        try:
+            await channel.default_exchange.publish(message, queue.name, timeout=OPEN_S_MAX)
+        except FAILURES as error:
+            raise BusDown(f"{queue.name}: {type(error).__name__}: {error}") from error
+
+    def _own_link(self, purpose: str) -> Link:
+        """An outbox owns its connection: its reconnects do not disturb another's window."""
+        return Link(self._publishing.url, f"{self.topology.prefix} {purpose}", self.counts)
+
+    def _subscribe(
+        self,
+        declare: Callable[[AbstractChannel], object],
+        *,
+        prefetch: int,
+        on_reconnect: Callable[[], None] | None = None,
+    ) -> AmqpSubscription:
+        subscription = AmqpSubscription(
+            self._consuming,
+            declare,  # type: ignore[arg-type]
+            prefetch=prefetch,
+            on_reconnect=on_reconnect,
+        )
+        self._subscriptions.append(subscription)
+        return subscription
+
+
+def _raw_key(topology: Topology, message: Outgoing, *, replay: bool) -> str:
+    return topology.raw_key(message.partition, replay=replay)
+
+
+def _parsed_key(message: Outgoing) -> str:
+    """`live.<partition>` or `replay.<partition>`."""
+    origin = str(message.headers["origin"]).split(":", 1)[0]
+    return f"{origin}.{message.partition}"
+
+
+def _timestamp(since_ns: int) -> object:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(since_ns / 1e9, UTC)

@@ -1,0 +1,79 @@
+"""One AMQP connection that is opened again when it is lost, with a pause that grows to two seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractConnection
+
+from feeds.bus.base import BusCounts, BusDown
+
+log = logging.getLogger(__name__)
+
+RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
+CONNECT_S_MAX = 5.0
+# What a broken connection, channel or broker raises through aio-pika. RuntimeError: a channel that was just closed.
+FAILURES = (aio_pika.exceptions.AMQPError, OSError, asyncio.TimeoutError, RuntimeError)
+
+
+class Link:
+    """A connection for one purpose (design.md: publishing and consuming never share one).
+
+    The plain connection is used, not aio-pika's robust one: what to send again and what to declare again after a
+    reconnect is decided by the outbox and the subscription, in their own order.
+    """
+
+    def __init__(self, url: str, name: str, counts: BusCounts) -> None:
+        self.url = url
+        self.name = name
+        self.counts = counts
+        self._connection: AbstractConnection | None = None
+        self._lock = asyncio.Lock()
+        self._attempt = 0
+
+    async def connect_once(self) -> AbstractConnection:
+        """The open connection, or one attempt to open it. Raises BusDown."""
+        async with self._lock:
+            if self._connection is not None and not self._connection.is_closed:
+                return self._connection
+            try:
+                self._connection = await asyncio.wait_for(
+                    aio_pika.connect(self.url, client_properties={"connection_name": self.name}), CONNECT_S_MAX
+                )
+            except FAILURES as error:
+                raise BusDown(f"{self.name}: cannot connect: {type(error).__name__}: {error}") from error
+            self._attempt = 0
+            return self._connection
+
+    async def channel(self, *, confirms: bool = False) -> AbstractChannel:
+        """A fresh channel. Raises BusDown when the broker cannot be reached now."""
+        connection = await self.connect_once()
+        try:
+            channel = connection.channel(publisher_confirms=confirms, on_return_raises=confirms)
+            await asyncio.wait_for(channel.initialize(), CONNECT_S_MAX)
+        except FAILURES as error:
+            await self.drop()
+            raise BusDown(f"{self.name}: cannot open a channel: {type(error).__name__}: {error}") from error
+        return channel
+
+    async def drop(self) -> None:
+        """Close the connection; the next use opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None and not connection.is_closed:
+            try:
+                await asyncio.wait_for(connection.close(), 1.0)
+            except FAILURES:
+                log.debug("%s: closing a broken connection", self.name)
+
+    async def pause(self, error: BaseException) -> None:
+        """Wait before the next attempt; the first of a row is logged with its reason."""
+        if self._attempt == 0:
+            log.warning("%s: %s; trying again", self.name, error)
+        self.counts.reconnects += 1
+        delay = RETRY_S[min(self._attempt, len(RETRY_S) - 1)]
+        self._attempt += 1
+        await asyncio.sleep(delay)
+
+    close = drop

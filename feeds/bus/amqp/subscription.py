@@ -1,0 +1,118 @@
+"""Ordered deliveries over AMQP that survive reconnects.
+
+After a reconnect the broker delivers again what was not acknowledged; `generation` rises, and acknowledgements of an
+older generation are dropped (their tags mean nothing on the new channel).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+
+from feeds.bus.amqp.link import FAILURES, Link
+from feeds.bus.base import BusDown, Delivery
+
+Declare = Callable[[AbstractChannel], Awaitable[AbstractQueue]]
+
+
+class AmqpSubscription:
+    """One queue, one channel; at most `prefetch` deliveries wait here or are unacknowledged (the broker keeps the
+    rest)."""
+
+    def __init__(
+        self, link: Link, declare: Declare, *, prefetch: int, on_reconnect: Callable[[], None] | None = None
+    ) -> None:
+        self._link = link
+        self._declare = declare
+        self._prefetch = prefetch
+        self._on_reconnect = on_reconnect
+        self._waiting: deque[Delivery] = deque()
+        self._arrived = asyncio.Event()
+        self._ack_due = asyncio.Event()
+        self._ack_tag = 0
+        self._generation = 0
+        self._closed = False
+        self._task = asyncio.create_task(self._run(), name=f"subscription {link.name}")
+
+    def get_nowait(self) -> Delivery | None:
+        return self._waiting.popleft() if self._waiting else None
+
+    async def __aiter__(self) -> AsyncIterator[Delivery]:
+        while not self._closed:
+            if self._waiting:
+                yield self._waiting.popleft()
+            else:
+                self._arrived.clear()
+                await self._arrived.wait()
+
+    def ack(self, delivery: Delivery) -> None:
+        if delivery.generation == self._generation and delivery.tag > self._ack_tag:
+            self._ack_tag = delivery.tag
+            self._ack_due.set()
+
+    async def close(self) -> None:
+        """Write the last acknowledgement and leave; the rest goes back to the queue."""
+        self._closed = True
+        self._arrived.set()
+        if self._ack_due.is_set():
+            await asyncio.sleep(0.05)
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            channel: AbstractChannel | None = None
+            try:
+                channel = await self._link.channel()
+                await self._consume(channel)
+            except (*FAILURES, BusDown) as error:
+                self._waiting.clear()
+                await self._link.drop()
+                await self._link.pause(error)
+            except asyncio.CancelledError:
+                if channel is not None:
+                    await _close(channel)
+                raise
+
+    async def _consume(self, channel: AbstractChannel) -> None:
+        await channel.set_qos(prefetch_count=self._prefetch)
+        queue = await self._declare(channel)
+        self._generation += 1
+        self._ack_tag = 0
+        self._ack_due.clear()
+        if self._generation > 1 and self._on_reconnect is not None:
+            self._on_reconnect()
+        await queue.consume(self._receive, no_ack=False)
+        closed = asyncio.ensure_future(channel.closed())
+        acking = asyncio.create_task(self._write_acks(channel))
+        try:
+            await asyncio.wait({closed, acking}, return_when=asyncio.FIRST_COMPLETED)
+            if acking.done():
+                acking.result()
+            raise BusDown(f"{self._link.name}: the channel was closed")
+        finally:
+            closed.cancel()
+            acking.cancel()
+
+    async def _receive(self, message: AbstractIncomingMessage) -> None:
+        tag = message.delivery_tag or 0
+        self._waiting.append(Delivery(message.body, message.headers, self._generation, tag))  # type: ignore[arg-type]
+        self._link.counts.delivered += 1
+        self._arrived.set()
+
+    async def _write_acks(self, channel: AbstractChannel) -> None:
+        underlay = await channel.get_underlay_channel()
+        while True:
+            await self._ack_due.wait()
+            self._ack_due.clear()
+            await underlay.basic_ack(self._ack_tag, multiple=True)
+
+
+async def _close(channel: AbstractChannel) -> None:
+    try:
+        await asyncio.wait_for(channel.close(), 1.0)
+    except FAILURES:
+        pass

@@ -1,0 +1,1 @@
+"""From the socket to RAW: receive, journal, arbitrate, sequence, partition, publish."""

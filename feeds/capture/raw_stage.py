@@ -1,0 +1,175 @@
+"""Turns journal blocks into RAW messages: arbitrated, partitioned, one block per partition and flush.
+
+The publisher (live) and the replay player use the same stage, so a replay sees what live saw.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from feeds.blocks import FLAG_END, FLAG_GAP, FLAG_STATE, Block, Entry, encode_block
+from feeds.capture.arbiter import Arbiter
+from feeds.capture.sequencer import Gap, Sequencer
+from feeds.config import FeedConfig
+from feeds.partitions import PartitionTable
+
+BATCH_MESSAGES_MAX = 256
+BATCH_BYTES_MAX = 120_000  # a RAW message of about this size; a longer batch is cut here
+
+
+class RawMessage(NamedTuple):
+    """One RAW message: a block of one partition."""
+
+    partition: int
+    body: bytes
+    headers: dict[str, str | int]
+
+
+@dataclass(slots=True)
+class _Batch:
+    entries: list[Entry] = field(default_factory=list)
+    size: int = 0
+    first: int = 0
+    last: int = 0
+
+
+class RawStage:
+    """Arbitration and partitioning of one feed for one origin (`live` or `replay:<job>`)."""
+
+    def __init__(self, feed: FeedConfig, origin: str = "live") -> None:
+        self.feed = feed
+        self.origin = origin
+        self.epoch = 0
+        self.journal_epoch = 0
+        self.arbiter = Arbiter(feed, self._emit, self._on_gap, self._on_reset)
+        self._table = PartitionTable(feed.partitions)
+        self._batches = [_Batch() for _ in range(feed.partitions)]
+        self._out: list[RawMessage] = []
+        self._capture_seq = 0
+        self._rx_ns = 0
+
+    def push(self, block: Block) -> None:
+        """Take the next journal block."""
+        if block.epoch != self.journal_epoch:
+            self._new_session(block.epoch)
+        if block.entries:
+            self._rx_ns = block.entries[-1][0]
+            self._capture_seq = block.first_seq + len(block.entries) - 1
+        self.arbiter.push(block)
+
+    def tick(self, now_ns: int) -> None:
+        """The tail is reached and nothing came up to `now_ns`: declare the gaps whose wait is over."""
+        self._rx_ns = now_ns
+        self.arbiter.tick(now_ns)
+
+    def finish(self) -> None:
+        """Nothing more will come: declare what is open, release what waits."""
+        self.arbiter.finish()
+
+    @property
+    def waiting_messages(self) -> int:
+        """How many released messages wait for `drain`."""
+        return sum(len(batch.entries) for batch in self._batches) + sum(len(m.body) // 512 for m in self._out)
+
+    def drain(self) -> list[RawMessage]:
+        """Everything released since the last call, one or more RAW messages per partition, in order."""
+        for partition, batch in enumerate(self._batches):
+            if batch.entries:
+                self._close(partition, batch)
+        out, self._out = self._out, []
+        return out
+
+    def end(self) -> list[RawMessage]:
+        """The end of a replay, one message per partition."""
+        self._broadcast(FLAG_END, {"origin": self.origin})
+        return self.drain()
+
+    def state_changed(self, state: dict[str, object]) -> None:
+        """Publish a change of the feed's state to every partition."""
+        self._broadcast(FLAG_STATE, state)
+
+    def state(self) -> dict[str, object]:
+        """What a cursor keeps (JSON values)."""
+        return {
+            "epoch": self.epoch,
+            "journal_epoch": self.journal_epoch,
+            "streams": [stream.state() for stream in self.arbiter.by_name.values()],
+        }
+
+    def restore(self, state: dict[str, object]) -> None:
+        """Take up where a cursor was saved."""
+        self.epoch = int(str(state["epoch"]))
+        self.journal_epoch = int(str(state["journal_epoch"]))
+        for row in state["streams"]:  # type: ignore[attr-defined]
+            stream = Sequencer.restore(row)
+            self.arbiter.by_name[stream.market, stream.stream] = stream
+
+    def _new_session(self, epoch: int) -> None:
+        first = not self.journal_epoch
+        self.journal_epoch = epoch
+        if first or epoch > self.epoch:
+            if not first:
+                self.arbiter.finish()
+                self._flush_before_epoch()
+            self.epoch = epoch
+            self.arbiter.new_session()
+
+    def _on_reset(self) -> None:
+        self._flush_before_epoch()
+        self.epoch += 1
+
+    def _flush_before_epoch(self) -> None:
+        for partition, batch in enumerate(self._batches):
+            if batch.entries:
+                self._close(partition, batch)
+
+    def _emit(self, rx_ns: int, line: int, flags: int, capture_seq: int, data: bytes, key: bytes) -> None:
+        partition = self._table[key]
+        batch = self._batches[partition]
+        if not batch.entries:
+            batch.first = capture_seq
+        batch.entries.append((rx_ns, line, flags, data))
+        batch.last = capture_seq
+        batch.size += len(data)
+        if batch.size >= BATCH_BYTES_MAX or len(batch.entries) >= BATCH_MESSAGES_MAX:
+            self._close(partition, batch)
+
+    def _close(self, partition: int, batch: _Batch) -> None:
+        headers: dict[str, str | int] = {
+            "feed": self.feed.name,
+            "epoch": self.epoch,
+            "origin": self.origin,
+            "partition": partition,
+            "first": batch.first,
+            "last": batch.last,
+            "t_rx": batch.entries[0][0],
+        }
+        body = encode_block(self.feed.id, self.epoch, batch.first, batch.entries)
+        self._out.append(RawMessage(partition, body, headers))
+        batch.entries = []
+        batch.size = 0
+
+    def _broadcast(self, flag: int, value: dict[str, object]) -> None:
+        data = json.dumps(value, separators=(",", ":")).encode()
+        for partition, batch in enumerate(self._batches):
+            if not batch.entries:
+                batch.first = self._capture_seq
+            batch.entries.append((self._rx_ns, 0, flag, data))
+            batch.last = self._capture_seq
+            if len(batch.entries) >= BATCH_MESSAGES_MAX:
+                self._close(partition, batch)
+
+    def _on_gap(self, gap: Gap) -> None:
+        self._broadcast(
+            FLAG_GAP,
+            {
+                "market": gap.market,
+                "stream": gap.stream,
+                "from": gap.first,
+                "to": gap.last,
+                "t0": gap.t0_ns,
+                "t1": gap.t1_ns,
+            },
+        )

@@ -1,0 +1,117 @@
+"""One stream's sequence: what is expected, what waits for a gap to fill, what was declared missing.
+
+Theory: `expected` is the next number to release. A higher one waits in `pending` (bounded by the arbiter's
+`gap_messages_max`); the other line usually fills the hole. When the wait is over the hole becomes a gap: its range goes into `holes`, and
+a copy that still arrives is released late, out of order, and known as such.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from feeds.ranges import Ranges
+
+
+@dataclass(slots=True)
+class Held:
+    """A message, or one that waits: what the stage needs to release it."""
+
+    rx_ns: int
+    line: int
+    capture_seq: int
+    data: bytes
+    key: bytes
+
+
+@dataclass(slots=True)
+class Gap:
+    """A declared gap: sequences first..last were on neither line between t0 and t1 (receive times, ns)."""
+
+    market: str
+    stream: str
+    first: int
+    last: int
+    t0_ns: int
+    t1_ns: int
+
+    @property
+    def count(self) -> int:
+        return self.last - self.first + 1
+
+
+@dataclass(slots=True)
+class Sequencer:
+    """The state of one (market, stream)."""
+
+    market: str
+    stream: str
+    expected: int = 0  # 0: nothing seen yet, any number is the base
+    may_restart: bool = False  # the epoch has just changed: a lower number is a new base, not an old copy
+    last_rx_ns: int = 0
+    last_sent: bytes = b""  # SendingTime of the last released message; its text sorts as time
+    waiting_since_ns: int = 0
+    pending: dict[int, Held] = field(default_factory=dict)
+    holes: Ranges = field(default_factory=Ranges)
+
+    def hold(self, sequence: int, held: Held) -> bool:
+        """Keep a message that came too early; False when its number waits already."""
+        if sequence in self.pending:
+            return False
+        if not self.pending:
+            self.waiting_since_ns = held.rx_ns
+        self.pending[sequence] = held
+        return True
+
+    def release(self) -> list[Held]:
+        """Take out what has become the next in order."""
+        out: list[Held] = []
+        while (held := self.pending.pop(self.expected, None)) is not None:
+            out.append(held)
+            self.expected += 1
+        if out:
+            self.last_rx_ns = out[-1].rx_ns
+        if self.pending:
+            self.waiting_since_ns = min(held.rx_ns for held in self.pending.values())
+        return out
+
+    def declare(self) -> Gap:
+        """Give up on the hole before the lowest pending number; `release` then yields what waited."""
+        lowest = min(self.pending)
+        gap = Gap(
+            self.market, self.stream, self.expected, lowest - 1, self.last_rx_ns, self.pending[lowest].rx_ns
+        )
+        self.holes.add(gap.first, gap.last)
+        self.expected = lowest
+        return gap
+
+    def restart(self, sequence: int) -> None:
+        """Begin anew at `sequence` (a reset, or a new epoch)."""
+        self.expected = sequence
+        self.may_restart = False
+        self.pending.clear()
+        self.holes = Ranges()
+
+    def state(self) -> list[object]:
+        """What a cursor keeps, as JSON values; `restore` is the inverse."""
+        return [
+            self.market,
+            self.stream,
+            self.expected,
+            self.may_restart,
+            self.last_rx_ns,
+            self.last_sent.decode("latin-1"),
+            [list(r) for r in self.holes],
+        ]
+
+    @classmethod
+    def restore(cls, state: list[object]) -> Sequencer:
+        market, stream, expected, may_restart, last_rx_ns, last_sent, holes = state
+        return cls(
+            market=str(market),
+            stream=str(stream),
+            expected=int(str(expected)),
+            may_restart=bool(may_restart),
+            last_rx_ns=int(str(last_rx_ns)),
+            last_sent=str(last_sent).encode("latin-1"),
+            holes=Ranges([(int(a), int(b)) for a, b in holes]),  # type: ignore[attr-defined]
+        )

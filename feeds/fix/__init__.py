@@ -1,0 +1,1 @@
+"""FIX tag=value: framing, field kinds, compiled layouts."""

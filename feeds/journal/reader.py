@@ -1,0 +1,111 @@
+"""Reads a journal: from any position, following the tail, or from a time."""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_right
+from pathlib import Path
+
+from feeds.blocks import BlockError, Block, block_length
+from feeds.journal.scan import scan
+from feeds.journal.segments import NS, START, Position, segment_names
+from feeds.journal.time_index import read_index
+
+READ_BYTES = 1 << 20
+# Two sockets are drained in turn, so neighbouring blocks may overlap in time by a batch; seek this much earlier.
+SEEK_MARGIN_NS = NS
+
+
+class JournalReader:
+    """Follows one feed's journal. Not thread-safe; open as many readers as needed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        self.bad_bytes = 0
+        self.segments_missing = 0
+        self._name = ""
+        self._fd = -1
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd, self._name = -1, ""
+
+    def read(self, position: Position, bytes_max: int = READ_BYTES) -> tuple[list[Block], Position]:
+        """Blocks from `position` on (about `bytes_max`, at least one when there is one) and the position behind them.
+
+        An empty list means the tail is reached. Bad bytes in the middle are skipped and counted in `bad_bytes`; a
+        segment that is gone is stepped over and counted in `segments_missing`.
+        """
+        while True:
+            if not self._open(position):
+                following = self._following(position.segment)
+                if following is None:
+                    return [], position
+                if position.segment:
+                    self.segments_missing += 1
+                position = Position(following, 0)
+                continue
+            blocks, position, more = self._read_here(position, bytes_max)
+            if blocks or not more:
+                return blocks, position
+
+    def tail(self) -> Position:
+        """The end of what is written now."""
+        names = segment_names(self.folder)
+        return Position(names[-1], (self.folder / names[-1]).stat().st_size) if names else START
+
+    def seek_time(self, rx_ns: int) -> Position:
+        """A position at or before the first datagram received at `rx_ns` (readers filter by time from there)."""
+        wanted = rx_ns - SEEK_MARGIN_NS
+        for name in reversed(segment_names(self.folder)):
+            points = read_index(self.folder / name)
+            if points and points[0][0] <= wanted:
+                return Position(name, points[bisect_right(points, (wanted, 1 << 62)) - 1][1])
+        return START
+
+    def _open(self, position: Position) -> bool:
+        if position.segment and position.segment == self._name:
+            return True
+        self.close()
+        if not position.segment:
+            return False
+        try:
+            self._fd = os.open(self.folder / position.segment, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        self._name = position.segment
+        return True
+
+    def _following(self, segment: str) -> str | None:
+        return next((name for name in segment_names(self.folder) if name > segment), None)
+
+    def _read_here(self, position: Position, bytes_max: int) -> tuple[list[Block], Position, bool]:
+        """Blocks of the open segment; the third value says whether reading on makes sense at once."""
+        name, offset = position
+        buffer = os.pread(self._fd, bytes_max, offset)
+        if not buffer:
+            following = self._following(name)
+            return ([], Position(following, 0), True) if following else ([], position, False)
+        found = scan(buffer, final=False)
+        self.bad_bytes += found.bad_bytes
+        if found.end:
+            return found.blocks, Position(name, offset + found.end), not found.blocks
+        return self._stuck(position, buffer, bytes_max)
+
+    def _stuck(self, position: Position, buffer: bytes, bytes_max: int) -> tuple[list[Block], Position, bool]:
+        """Nothing whole at `position`: the block is larger than the read, is being written, or is bad for good."""
+        name, offset = position
+        if len(buffer) == bytes_max:
+            try:
+                needed = block_length(buffer)
+            except BlockError:
+                needed = bytes_max * 2
+            if needed > bytes_max:
+                return self._read_here(position, needed)
+        following = self._following(name)
+        if following is None:
+            return [], position, False
+        found = scan(buffer, final=True)
+        self.bad_bytes += found.bad_bytes
+        return found.blocks, Position(name, offset + found.end), not found.blocks

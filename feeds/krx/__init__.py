@@ -1,0 +1,1 @@
+"""The KRX feed: streams, message tables, routers, the trading day."""
