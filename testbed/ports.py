@@ -13,7 +13,7 @@ PORT_MAX = 31_999
 ATTEMPTS_MAX = 200
 
 # What one system takes above its base port (ARCHITECTURE.md): HTTP, gateway, metrics per kind, UDP lines.
-SYSTEM_OFFSETS = (*range(0, 8), *range(20, 40), *range(100, 116))
+SYSTEM_OFFSETS = (*range(8), *range(20, 40), *range(100, 116))
 
 
 class NoFreePort(RuntimeError):

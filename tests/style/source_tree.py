@@ -64,7 +64,9 @@ def _paths() -> Iterator[Path]:
         for path in found:
             relative = path.relative_to(ROOT)
             hidden = any(part.startswith(".") or part.endswith(".egg-info") for part in relative.parts)
-            if not hidden and not any(relative.match(pattern) or _inside(relative, pattern) for pattern in style["exclude"]):
+            if not hidden and not any(
+                relative.match(pattern) or _inside(relative, pattern) for pattern in style["exclude"]
+            ):
                 yield path
 
 

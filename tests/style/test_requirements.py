@@ -12,9 +12,11 @@ from packaging.requirements import Requirement
 from tests.style.source_tree import ROOT, imports, sources
 
 PIN = re.compile(r"^[a-z0-9][a-z0-9._-]*(\[[a-z,]+\])?==\d[0-9a-z.]*$")
-FIRST_PARTY = {"mdds_site", "portal", "replay", "subscriptions", "feeds", "benches", "testbed", "tests", "mdds"}
+FIRST_PARTY = {"mdds_site", "portal", "replay", "subscriptions", "feeds", "benches", "testbed", "tests", "mdds_client"}
 # Import name to distribution name, where they differ.
-DISTRIBUTIONS = {"django_prometheus": "django-prometheus", "prometheus_client": "prometheus-client", "unfold": "django-unfold"}
+DISTRIBUTIONS = {"unfold": "django-unfold"}
+# Parts of Django itself that Django requires and documents.
+COMES_WITH_DJANGO = {"asgiref", "sqlparse"}
 
 
 def lines_of(path: Path) -> list[str]:
@@ -57,7 +59,7 @@ def test_the_product_imports_only_what_it_requires() -> None:
         if not source.name.startswith(("tests/", "client/", "benches/", "testbed/"))
         for line, name in imports(source)
         if (top := name.split(".")[0]) not in FIRST_PARTY
-        and top not in sys.stdlib_module_names
+        and top not in sys.stdlib_module_names | COMES_WITH_DJANGO
         and DISTRIBUTIONS.get(top, top.replace("_", "-")) not in required
     ]
     assert strange == []
