@@ -7,7 +7,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.deconstruct import deconstructible
-from unfold.widgets import UnfoldAdminCheckboxSelectMultiple
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 
 @deconstructible
@@ -50,7 +50,7 @@ class CodeListField(models.JSONField):
     def formfield(self, **kwargs: Any) -> Any:
         return forms.MultipleChoiceField(
             choices=[(code, code) for code in self.codes],
-            widget=UnfoldAdminCheckboxSelectMultiple,
+            widget=UnfoldAdminCheckboxSelectMultipleWidget,
             required=not self.blank,
             label=kwargs.get("label") or str(self.verbose_name).capitalize(),
             help_text=self.help_text,

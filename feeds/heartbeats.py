@@ -1,5 +1,6 @@
 """Writes the workers' heartbeat rows from a thread with its own database connection, never from the loop."""
 
+import contextlib
 import json
 import logging
 import os
@@ -38,6 +39,7 @@ class HeartbeatWriter:
         # Bound 1: a list that was not taken is replaced by the newer one.
         self._latest: queue.Queue[list[Beat] | None] = queue.Queue(maxsize=1)
         self._thread = threading.Thread(target=self._run, name="heartbeats", daemon=True)
+        self._last: list[Beat] = []
         self.written = 0
         self.failed = 0
 
@@ -50,10 +52,8 @@ class HeartbeatWriter:
                 self._latest.put_nowait(beats)
                 return
             except queue.Full:
-                try:
+                with contextlib.suppress(queue.Empty):
                     self._latest.get_nowait()
-                except queue.Empty:
-                    pass
 
     def close(self, last: list[Beat], *, timeout_s: float) -> None:
         """Writes the last beats and ends the thread; a database that hangs longer is left behind."""

@@ -14,5 +14,6 @@ def start_metrics_port(port: int, *, host: str = "127.0.0.1") -> None:
     try:
         start_http_server(port, addr=host)
     except OSError as error:
-        why = "is in use by another process" if error.errno == errno.EADDRINUSE else f"cannot be bound: {error.strerror}"
+        busy = error.errno == errno.EADDRINUSE
+        why = "is in use by another process" if busy else f"cannot be bound: {error.strerror}"
         raise MetricsPortBusy(f"metrics port {host}:{port} {why}; set MDDS_PORT, or --metrics-port") from error

@@ -1,4 +1,4 @@
-"""The site's app configuration: registers the checks of the environment."""
+"""The site's app configuration: registers the checks of the environment, and makes the Celery application."""
 
 from django.apps import AppConfig
 
@@ -8,4 +8,4 @@ class SiteConfig(AppConfig):
     verbose_name = "MDDS"
 
     def ready(self) -> None:
-        from mdds_site import checks  # noqa: F401
+        from mdds_site import celery, checks  # noqa: F401

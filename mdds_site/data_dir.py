@@ -12,6 +12,7 @@ def prepare(settings: MddsSettings) -> tuple[MddsSettings, tuple[Problem, ...]]:
     """The settings with a secret key, or the problem that kept the folder or the key from being used."""
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (settings.data_dir / "static").mkdir(exist_ok=True)  # WhiteNoise warns of a STATIC_ROOT that is missing
     except OSError as error:
         problem = Problem("MDDS_DATA", str(settings.data_dir), f"a folder this user may write ({error.strerror})")
         return replace(settings, secret_key=settings.secret_key or secrets.token_urlsafe(64)), (problem,)

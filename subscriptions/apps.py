@@ -1,6 +1,7 @@
 """The app configuration of the downstream part."""
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
+from django.db.models.signals import post_migrate
 
 
 class SubscriptionsConfig(AppConfig):
@@ -8,6 +9,9 @@ class SubscriptionsConfig(AppConfig):
     verbose_name = "Downstream"
 
     def ready(self) -> None:
-        from subscriptions import checks, notices  # noqa: F401
+        from subscriptions import checks, notices, roles  # noqa: F401
 
         notices.connect()
+        # Once, when the last app's permissions exist: a role spans apps.
+        last = list(apps.get_app_configs())[-1]
+        post_migrate.connect(roles.ensure_roles, sender=last, dispatch_uid="roles")

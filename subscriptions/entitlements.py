@@ -83,7 +83,8 @@ def effective_access(
     market = market or market_of(symbol)
     matching = [rule for rule in grant.rules if _covers(rule, channel=channel, symbol=symbol, market=market)]
     if not matching:
-        return _refused("NOT_ENTITLED", f"no product covers channel {channel} of {symbol} on {market or 'every market'}")
+        where = market or "every market"
+        return _refused("NOT_ENTITLED", f"no product covers channel {channel} of {symbol} on {where}")
     current = [rule for rule in matching if _holds(rule, at_ns)]
     if not current:
         return _refused("CONTRACT_ENDED", f"{matching[0].rule} is outside its dates")

@@ -11,7 +11,7 @@ from django.db.models import Q
 from feeds.config import LINE_NAMES, MARKETS
 from feeds.fields import CodeListField
 
-CODE = RegexValidator(r"^[A-Za-z0-9][A-Za-z0-9_-]*\Z", "Letters, digits, - and _ only, beginning with a letter or digit.")
+CODE = RegexValidator(r"^[A-Za-z0-9][A-Za-z0-9_-]*\Z", "Letters, digits, - and _, beginning with a letter or digit.")
 
 
 def time_zone_known(name: str) -> None:
@@ -88,14 +88,16 @@ class Line(models.Model):
         protocol="IPv4", null=True, blank=True, help_text="Sender's address, for source-specific multicast."
     )
     interface = models.GenericIPAddressField(
-        protocol="IPv4", default="0.0.0.0", help_text="Address of the interface to join on; 0.0.0.0: the system chooses."
+        protocol="IPv4", default="0.0.0.0", help_text="Interface address to join on; 0.0.0.0: the system chooses."
     )
 
     class Meta:
         ordering = ["feed", "name"]
         constraints = [
             models.UniqueConstraint(
-                fields=["feed", "name"], name="line_one_a_one_b", violation_error_message="This feed has such a line already."
+                fields=["feed", "name"],
+                name="line_one_a_one_b",
+                violation_error_message="This feed has this line already.",
             ),
             models.UniqueConstraint(
                 fields=["group", "port"],

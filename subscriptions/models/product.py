@@ -45,4 +45,4 @@ class Product(models.Model):
 
     def clean(self) -> None:
         if self.public and "account" in self.channels:
-            raise ValidationError({"channels": "'account' is private to a subscriber; a public product cannot carry it."})
+            raise ValidationError({"channels": "'account' is private; a public product cannot carry it."})

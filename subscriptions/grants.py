@@ -1,0 +1,97 @@
+"""Builds a Grant from a subscriber's contracts and the public products."""
+
+from collections.abc import Sequence
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from subscriptions.entitlements import SCOPES, Grant, Limits, ProductRule
+from subscriptions.limits import ANONYMOUS_LIMITS, highest
+from subscriptions.models import ApiKey, Contract, Entitlement, Product
+
+
+class NoContract(LookupError):
+    """The subscriber has no contract that holds at the time."""
+
+
+def anonymous(*, limits: Limits = ANONYMOUS_LIMITS) -> Grant:
+    """Public products only."""
+    return Grant(0, "anonymous", "", frozenset({"stream"}), public_rules(), limits, None)
+
+
+def of_key(key: ApiKey, *, at: datetime, zone: ZoneInfo) -> Grant:
+    """The key's grant. Days of contracts are whole days in `zone`. NoContract when none is current."""
+    contracts = list(key.subscriber.contracts.prefetch_related("entitlements__product"))
+    current = [contract for contract in contracts if _holds(contract, _day(at, zone))]
+    if not current:
+        raise NoContract(f"subscriber {key.subscriber.code} has no contract on {_day(at, zone)}")
+    rules = [
+        _rule(contract, entitlement, zone=zone) for contract in contracts for entitlement in contract.entitlements.all()
+    ]
+    return Grant(
+        subscriber_id=key.subscriber_id,
+        subscriber=key.subscriber.code,
+        key_id=key.public_id,
+        scopes=frozenset(key.scopes) & frozenset(SCOPES),
+        rules=(*rules, *public_rules()),
+        limits=highest(_limits(contract) for contract in current),
+        expires_ns=nanoseconds(key.expires_at) if key.expires_at else None,
+    )
+
+
+def public_rules() -> tuple[ProductRule, ...]:
+    return tuple(
+        _product_rule(product, words=f"public product {product.code}", symbols=None, window=(None, None))
+        for product in Product.objects.filter(public=True)
+    )
+
+
+def nanoseconds(at: datetime) -> int:
+    """Since the epoch, to the microsecond."""
+    return int(at.timestamp()) * 1_000_000_000 + at.microsecond * 1_000
+
+
+def _rule(contract: Contract, entitlement: Entitlement, *, zone: ZoneInfo) -> ProductRule:
+    starts_on = max(filter(None, (contract.starts_on, entitlement.starts_on)))
+    ends_on = min(filter(None, (contract.ends_on, entitlement.ends_on)), default=None)
+    window = (_midnight(starts_on, zone), _midnight(ends_on + timedelta(days=1), zone) if ends_on else None)
+    words = f"product {entitlement.product.code} by contract {contract.number}, entitlement {entitlement.pk}"
+    return _product_rule(entitlement.product, words=words, symbols=entitlement.symbols, window=window)
+
+
+def _product_rule(
+    product: Product, *, words: str, symbols: Sequence[str] | None, window: tuple[int | None, int | None]
+) -> ProductRule:
+    return ProductRule(
+        rule=words,
+        product=product.code,
+        markets=frozenset(product.markets),
+        channels=frozenset(product.channels),
+        level=product.level,
+        timeliness=product.timeliness,
+        delay_s=product.delay_s,
+        symbols=frozenset(symbols) if symbols else None,
+        starts_ns=window[0],
+        ends_ns=window[1],
+        public=product.public,
+    )
+
+
+def _limits(contract: Contract) -> Limits:
+    return Limits(
+        symbols=contract.symbols_max,
+        ops_per_s=contract.ops_per_s_max,
+        queue_bytes=contract.queue_bytes_max,
+        sessions=contract.sessions_max,
+    )
+
+
+def _holds(contract: Contract, day: date) -> bool:
+    return contract.starts_on <= day and (contract.ends_on is None or day <= contract.ends_on)
+
+
+def _day(at: datetime, zone: ZoneInfo) -> date:
+    return at.astimezone(zone).date()
+
+
+def _midnight(day: date, zone: ZoneInfo) -> int:
+    return nanoseconds(datetime.combine(day, time(), zone))
