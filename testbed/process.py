@@ -2,7 +2,8 @@
 
 The server runs in its own session, so Ctrl-C on the tests does not reach it. A small guard process holds the read end
 of a pipe whose write end only we hold: when we end, in whatever way (SIGKILL included), the guard reads end-of-file,
-kills the server's process group and removes its folder. PR_SET_PDEATHSIG would not do: it fires when the starting *thread* ends.
+kills the server's process group and removes its folder. PR_SET_PDEATHSIG would not do: it fires when the starting
+*thread* ends.
 """
 
 from __future__ import annotations

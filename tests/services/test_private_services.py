@@ -38,7 +38,7 @@ def test_rabbitmq_speaks_amqp_and_knows_its_vhost(rabbitmq: PrivateRabbitMQ) -> 
 
 
 def test_rabbitmq_ctl_says_why_it_failed(rabbitmq: PrivateRabbitMQ) -> None:
-    with pytest.raises(ControlFailed, match="delete_vhost nowhere: .*does not exist"):
+    with pytest.raises(ControlFailed, match=r"delete_vhost nowhere: .*does not exist"):
         rabbitmq.ctl("delete_vhost", "nowhere")
 
 
@@ -121,7 +121,7 @@ def test_nothing_is_left_when_the_owner_is_killed() -> None:
 def test_a_server_that_ends_at_start_shows_its_log() -> None:
     server = PrivateRedis()
     server._command = lambda: ["/bin/sh", "-c", "echo no such luck >&2; exit 3"]  # type: ignore[method-assign]
-    with pytest.raises(ServiceNotStarted, match="redis ended at start on port \\d+:\nno such luck"):
+    with pytest.raises(ServiceNotStarted, match=r"redis ended at start on port \d+:\nno such luck"):
         server.start()
     server.close()
     assert not server.folder.exists()
