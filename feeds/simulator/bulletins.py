@@ -1,7 +1,7 @@
 """The messages of a market outside its order books: definitions, room, indices, foreign trading, closing prices."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import date, timedelta
 
 from feeds.simulator import layouts
 from feeds.simulator.market import SimulatedMarket
@@ -27,15 +27,11 @@ def preparation(market: SimulatedMarket) -> Iterator[Message]:
         yield foreign_room(market, security)
 
 
-def definition(
-    market: SimulatedMarket, security: Security, board: str, *, number: int, total: int
-) -> Message:
+def definition(market: SimulatedMarket, security: Security, board: str, *, number: int, total: int) -> Message:
     rules, listing = market.rules, security.listing
     future = rules.security_group == "FU"
     # put-through has no limits of its own: the sentinels of the real messages
-    ceiling, floor = (
-        (_NO_CEILING, _NO_FLOOR) if board == "T1" else (security.ceiling_text, security.floor_text)
-    )
+    ceiling, floor = (_NO_CEILING, _NO_FLOOR) if board == "T1" else (security.ceiling_text, security.floor_text)
     lot = 1 if board == "G4" else rules.lot
     expiry = _third_thursday_text(market.stamp.trade_date) if future else ""
     return market.message(
@@ -162,7 +158,7 @@ def top_members(market: SimulatedMarket, security: Security) -> Message:
 
 def _third_thursday_text(trade_date: str) -> str:
     """The expiry of the month's index contract, or of the next month's once it has passed."""
-    today = datetime.strptime(trade_date, "%Y%m%d").date()
+    today = date.fromisoformat(trade_date)
     for first in (today.replace(day=1), (today.replace(day=28) + timedelta(days=4)).replace(day=1)):
         expiry = first + timedelta(days=(3 - first.weekday()) % 7 + 14)
         if expiry >= today:

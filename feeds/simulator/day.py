@@ -37,16 +37,16 @@ def _uncross(at: str, board_event: str, trading_session: str, phase: str) -> Day
 
 _PREPARE = DayEvent(clock("08:00"), "prepare")
 _FINISH = DayEvent(clock("15:01"), "finish", phase="closed")
-_LUNCH = _status("11:30", "AW8", "SH", "90", "lunch")
+_LUNCH = _status("11:30", "AW8", "SH", "90", "pause")
 _AFTER_LUNCH = _status("13:00", "AW9", "SR", "40", "continuous")
 _CLOSING_AUCTION = _status("14:30", "BC1", "SS", "30", "auction")
-_BOARD_CLOSE = _status("15:00", "AB2", "BE", "99", "lunch")
+_BOARD_CLOSE = _status("15:00", "AB2", "BE", "99", "pause")
 
 TIMETABLES: dict[str, tuple[DayEvent, ...]] = {
     "STO": (
         _PREPARE,
         _status("09:00", "AA1", "BS", "10", "auction"),
-        _uncross("09:15", "AD2", "10", "lunch"),
+        _uncross("09:15", "AD2", "10", "pause"),
         _status("09:15", "BB1", "SS", "40", "continuous"),
         _LUNCH, _AFTER_LUNCH, _CLOSING_AUCTION,
         _uncross("14:45", "AC2", "30", "put_through"),
@@ -68,10 +68,10 @@ TIMETABLES: dict[str, tuple[DayEvent, ...]] = {
     "DVX": (
         _PREPARE,
         _status("08:45", "AA1", "BS", "10", "auction"),
-        _uncross("09:00", "AD2", "10", "lunch"),
+        _uncross("09:00", "AD2", "10", "pause"),
         _status("09:00", "BB1", "SS", "40", "continuous"),
         _LUNCH, _AFTER_LUNCH, _CLOSING_AUCTION,
-        _uncross("14:45", "AC2", "30", "lunch"),
+        _uncross("14:45", "AC2", "30", "pause"),
         _BOARD_CLOSE, _FINISH,
     ),
 }  # fmt: skip

@@ -69,7 +69,7 @@ class Exchange:
             for name in markets:
                 rules = rules_of(name, depth=depth)
                 rng = random.Random(f"market {seed} {feed} {name}")
-                market = SimulatedMarket(feed, rules, listings_of(rules, symbols, rng), rng)
+                market = SimulatedMarket(feed, rules, listings_of(rules, symbols, rng), rng=rng)
                 self._floors.append(_Floor(Traffic(market, unrouted=unrouted), STEADY if steady else TIMETABLES[name]))
         self._draw = self._draw_table()
 

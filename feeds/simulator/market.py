@@ -18,7 +18,7 @@ _POPULAR_SLOTS = 4096
 class SimulatedMarket:
     """Every method that returns a Message takes the next number of its stream: the order of the calls is the wire's."""
 
-    def __init__(self, feed: str, rules: MarketRules, listings: list[Listing], rng: random.Random) -> None:
+    def __init__(self, feed: str, rules: MarketRules, listings: list[Listing], *, rng: random.Random) -> None:
         self.feed = feed
         self.rules = rules
         self.name = rules.market
@@ -52,7 +52,9 @@ class SimulatedMarket:
             *book.image(),
         )  # fmt: skip
 
-    def trade(self, security: Security, board: str, place: int, quantity: int) -> Message:
+    def trade(self, security: Security, board: str, traded: tuple[int, int]) -> Message:
+        """`traded` is the (place, quantity) of the execution, which goes on the board's tape."""
+        place, quantity = traded
         tape, stamp, isin, texts = (
             security.record_trade(board, place, quantity), self.stamp, security.isin, security.price_texts,
         )  # fmt: skip
@@ -67,9 +69,7 @@ class SimulatedMarket:
         """W: the periodic snapshot of the main board."""
         book, tape, isin, texts = security.book("G1"), security.tape("G1"), security.isin, security.price_texts
         traded = tape.last is not None
-        opened, high, low = (
-            (texts[tape.open], texts[tape.high], texts[tape.low]) if traded else ("0.0", "0.0", "0.0")
-        )
+        opened, high, low = (texts[tape.open], texts[tape.high], texts[tape.low]) if traded else ("0.0", "0.0", "0.0")
         closed = texts[tape.last] if tape.last is not None and self.trading_session == "99" else "0.0"
         return self.message(
             self._recovery_layout, isin,
@@ -81,9 +81,9 @@ class SimulatedMarket:
     def board_status(self, board: str, event: str, open_close: str) -> Message:
         return self.message(layouts.BOARD_STATUS, "", self.name, board, event, open_close, self.trading_session)
 
-    def symbol_status(self, security: Security, board: str, event: str, trading_session: str) -> Message:
+    def symbol_status(self, security: Security, event: str, trading_session: str) -> Message:
         return self.message(
-            layouts.SYMBOL_STATUS, security.isin, self.name, board, event, security.isin, trading_session
+            layouts.SYMBOL_STATUS, security.isin, self.name, "G1", event, security.isin, trading_session
         )
 
     def expected(self, security: Security) -> Message:

@@ -27,7 +27,7 @@ def _status(event: DayEvent, traffic: Traffic) -> Iterator[Message]:
     for board in market.rules.boards if whole_day else ("G1",):
         yield market.board_status(board, event.board_event, event.open_close)
     for security in market.securities:
-        yield market.symbol_status(security, "G1", event.board_event, event.trading_session)
+        yield market.symbol_status(security, event.board_event, event.trading_session)
 
 
 def _uncross(event: DayEvent, traffic: Traffic) -> Iterator[Message]:
@@ -38,7 +38,7 @@ def _uncross(event: DayEvent, traffic: Traffic) -> Iterator[Message]:
         book = security.book("G1")
         book.open_at(security.expected_place)
         if security.expected_quantity:
-            yield market.trade(security, "G1", security.expected_place, security.expected_quantity)
+            yield market.trade(security, "G1", (security.expected_place, security.expected_quantity))
         yield market.book(security, "G1")
     market.trading_session = event.trading_session
 

@@ -71,9 +71,7 @@ class Security:
         if book is None:
             start = self._books["G1"].bid + 1 if "G1" in self._books else self.reference_place
             lot = 1 if board == "G4" else self._rules.lot
-            book = OrderBook(
-                self.price_texts, lot, self._rules.depth, start=start, rng=self._rng, level=self._level
-            )
+            book = OrderBook(self.price_texts, lot, self._rules.depth, start=start, rng=self._rng, level=self._level)
             self._books[board] = book
         return book
 

@@ -69,7 +69,7 @@ def listings_of(rules: MarketRules, count: int, rng: random.Random) -> list[List
     while len(listings) < count:
         ticker = "".join(rng.choice(_LETTERS) for _ in range(3))
         # the markets must not share a generated ticker either: each owns one range of first letters
-        ticker = _LETTERS["STO STX UPX".split().index(rules.market) :: 3][rng.randrange(7)] + ticker[1:]
+        ticker = _LETTERS[("STO", "STX", "UPX").index(rules.market) :: 3][rng.randrange(7)] + ticker[1:]
         if ticker in taken:
             continue
         taken.add(ticker)

@@ -7,7 +7,7 @@ from feeds.simulator.market import SimulatedMarket
 from feeds.simulator.message import Message
 from feeds.simulator.security import Security
 
-PHASES = ("closed", "auction", "continuous", "lunch", "post_close", "put_through")
+PHASES = ("closed", "auction", "continuous", "pause", "post_close", "put_through")
 
 _TRADE_SHARE = 0.2
 _MINOR_SHARE = 0.04
@@ -61,7 +61,7 @@ class Traffic:
         for _ in range(-(-len(securities) // _RECOVERY_ROUND_S)):
             yield market.recovery(securities[self._recovery_at % len(securities)])
             self._recovery_at += 1
-        if self.phase != "lunch":
+        if self.phase != "pause":
             yield bulletins.foreign_trading(market, market.pick())
             if self._unrouted:
                 yield bulletins.top_members(market, market.pick())
@@ -80,7 +80,7 @@ class Traffic:
             traded = security.book("G1").trade(buy=self._rng.random() < 0.5)
             if traded is not None:
                 self._owed.append(security)
-                return market.trade(security, "G1", *traded)
+                return market.trade(security, "G1", traded)
         security.book("G1").rest()
         return market.book(security, "G1")
 
@@ -95,7 +95,7 @@ class Traffic:
         """Board G3: trades at the closing price only."""
         security = self.market.pick()
         lots = 1 + int(self._rng.random() * 20)
-        return self.market.trade(security, "G3", security.last_place(), lots * self.market.rules.lot)
+        return self.market.trade(security, "G3", (security.last_place(), lots * self.market.rules.lot))
 
     def _put_through(self) -> Message | None:
         """Board T1: few, large, anywhere in the band."""
@@ -103,7 +103,7 @@ class Traffic:
             return None
         security = self.market.pick()
         place = int(self._rng.random() * len(security.grid))
-        return self.market.trade(security, "T1", place, 20_000 + int(self._rng.random() * 500) * 1_000)
+        return self.market.trade(security, "T1", (place, 20_000 + int(self._rng.random() * 500) * 1_000))
 
     def _minor_acts(self) -> list[Callable[[], Message]]:
         """Acts beside the main board's books and trades, each as often as it stands in the list."""
@@ -127,7 +127,7 @@ class Traffic:
         if self._rng.random() < _TRADE_SHARE:
             traded = book.trade(buy=self._rng.random() < 0.5)
             if traded is not None:
-                return market.trade(security, "G4", *traded)
+                return market.trade(security, "G4", traded)
         book.rest()
         return market.book(security, "G4")
 
@@ -141,9 +141,9 @@ class Traffic:
             security.start_auction()
             if self._unrouted and self._rng.random() < 0.5:
                 return bulletins.interruption(market, security)
-            return market.symbol_status(security, "G1", "CC1", "80")
+            return market.symbol_status(security, "CC1", "80")
         if self._interrupted_left:
             self._interrupted_left -= 1
             return market.expected(security)
         self._interrupted = None
-        return market.symbol_status(security, "G1", "CD1", market.trading_session)
+        return market.symbol_status(security, "CD1", market.trading_session)

@@ -64,7 +64,7 @@ def _feed(name: str) -> FeedConfig:
 
 
 def _check(file: Path) -> int:
-    """The number of datagrams; the whole file is read before the first is sent, so that none goes out of a broken one."""
+    """The number of datagrams. The whole file is read before the first is sent: nothing goes out of a broken one."""
     try:
         with file.open("rb") as lines:
             total = sum(1 for _ in parse_cap(lines))
