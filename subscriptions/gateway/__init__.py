@@ -1,0 +1,1 @@
+"""The gateway: PARSED records in, per-client WebSocket frames out."""

@@ -1,0 +1,218 @@
+"""The Channels consumer of `/stream/v1`: ASGI events to session calls, and nothing decided here."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+from typing import Any, ClassVar
+
+from channels.consumer import AsyncConsumer
+from channels.exceptions import StopConsumer
+
+from subscriptions import protocol
+from subscriptions.close_codes import CLOSE_OF_ERROR, CloseCode
+from subscriptions.entitlements import Grant
+from subscriptions.gateway import replies
+from subscriptions.gateway.asgi_sink import AsgiSink
+from subscriptions.gateway.authenticator import Authenticator
+from subscriptions.gateway.handshake import Offer, read_offer
+from subscriptions.gateway.layer import Seat, Sink, StreamLayer
+from subscriptions.gateway.wire import EXTENSION, GatewayProtocol, WireSink
+from subscriptions.protocol import ProtocolError
+
+log = logging.getLogger(__name__)
+
+FAILED_LOGIN_DELAY_S = 0.5  # before a bad key is told so: a crash loop with one costs the client, not us
+
+
+class StreamConsumer(AsyncConsumer):  # type: ignore[misc]
+    authenticator: ClassVar[Authenticator | None] = None
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        self.seat: Seat | None = None
+        self.writer: asyncio.Task[None] | None = None
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            if self.writer is not None:
+                self.writer.cancel()
+                await asyncio.gather(self.writer, return_exceptions=True)
+            self.layer.close_seat(self.channel_name)
+
+    @property
+    def layer(self) -> StreamLayer:
+        return self.channel_layer
+
+    @classmethod
+    def keys(cls) -> Authenticator:
+        if cls.authenticator is None:
+            cls.authenticator = Authenticator()
+        return cls.authenticator
+
+    # ASGI events
+
+    async def websocket_connect(self, event: dict[str, Any]) -> None:
+        offer = read_offer(self.scope, origins=self.layer.settings.origins)
+        if offer.refusal is not None:
+            await self._refuse_handshake(*offer.refusal)
+            raise StopConsumer
+        grant: Grant | None = None
+        error = offer.error
+        if error is None:
+            try:
+                grant = await self._first_grant(offer)
+            except ProtocolError as refused:
+                error = refused
+        await self.send({"type": "websocket.accept", "subprotocol": offer.subprotocol})
+        seat = self._take_seat(offer)
+        if error is None and grant is not None:
+            try:
+                self._open(seat, grant)
+            except ProtocolError as refused:
+                error = refused
+        if error is not None:
+            self._refuse(seat, error)
+        self.layer.flush_seat(seat)
+
+    async def websocket_receive(self, event: dict[str, Any]) -> None:
+        seat = self.seat
+        if seat is None or seat.cut:
+            return
+        try:
+            verdict = seat.session.spend()
+            if verdict.delay_ms:
+                await asyncio.sleep(verdict.delay_ms / 1000)
+            if verdict.close:
+                return self.layer.cut(seat, CloseCode.RATE, "RATE_LIMIT")
+            await self._serve(seat, event, retry_after_ms=verdict.retry_after_ms)
+        except ProtocolError as error:
+            self._refuse(seat, error)
+        except Exception:
+            log.exception("session %s", seat.session.name)
+            self._refuse(seat, ProtocolError("INTERNAL", "the server failed on this message", fatal=True))
+        if not seat.cut:
+            self.layer.flush_seat(seat)
+
+    async def websocket_disconnect(self, event: dict[str, Any]) -> None:
+        raise StopConsumer
+
+    # Layer messages
+
+    async def gateway_close(self, event: dict[str, Any]) -> None:
+        """`{"type": "gateway.close", "close": 4403, "code": "NOT_ENTITLED"}` sent to the session's channel."""
+        if self.seat is not None:
+            self.layer.cut(self.seat, CloseCode(event["close"]), event["code"])
+
+    # Parts
+
+    async def _first_grant(self, offer: Offer) -> Grant:
+        if self.layer.closing:
+            raise ProtocolError("SHUTDOWN", "this gateway is going down: come back in a moment", fatal=True)
+        if len(self.layer.seats) >= self.layer.settings.sessions_max:
+            raise ProtocolError("OVERLOADED", "this gateway has its most sessions", fatal=True)
+        if offer.secret is None:
+            return await self.keys().anonymous()
+        return await self._login(offer.secret, offer.address)
+
+    async def _login(self, secret: str, address: str | None) -> Grant:
+        try:
+            grant = await self.keys().login(secret, address)
+        except ProtocolError as error:
+            if error.code != "OVERLOADED":
+                await asyncio.sleep(FAILED_LOGIN_DELAY_S)
+            raise
+        if "stream" not in grant.scopes:
+            raise ProtocolError("NOT_ENTITLED", "this key has no scope stream", fatal=True)
+        return grant
+
+    def _take_seat(self, offer: Offer) -> Seat:
+        extensions = self.scope.get("extensions") or {}
+        door = extensions.get(EXTENSION)
+        sink: Sink
+        if isinstance(door, GatewayProtocol):
+            sink = WireSink(door, self._flush)
+        else:
+            sink = AsgiSink(self.send, self._flush)
+            self.writer = asyncio.create_task(sink.run(), name=f"writer {self.channel_name}")
+        self.seat = self.layer.open_seat(self.channel_name, sink)
+        self.seat.session.address = offer.address or ""
+        return self.seat
+
+    def _flush(self) -> None:
+        if self.seat is not None:
+            self.layer.flush_seat(self.seat)
+
+    def _open(self, seat: Seat, grant: Grant, *, id: protocol.OperationId = None) -> None:
+        session, limits = seat.session, grant.limits
+        used = self.layer.sessions_of(grant.subscriber_id, session.address)
+        if session.grant is None or session.grant.subscriber_id != grant.subscriber_id:
+            used += 1
+        if used > limits.sessions:
+            raise ProtocolError("SESSION_LIMIT", f"at most {limits.sessions} sessions at once", id=id, fatal=True)
+        session.open(grant)
+        seat.outbox.bytes_max = min(limits.queue_bytes, self.layer.settings.outbox_bytes_max)
+        stated = {
+            "symbols": limits.symbols, "ops_per_s": limits.ops_per_s, "queue_bytes": seat.outbox.bytes_max,
+            "sessions": limits.sessions, "sessions_used": used,
+        }  # fmt: skip
+        seat.outbox.put_control(
+            replies.welcome(
+                session=session.public_id, subscriber=grant.subscriber, limits=stated,
+                heartbeat_s=self.layer.settings.heartbeat_s, at_ns=self.layer.clock_ns(), id=id,
+            )
+        )  # fmt: skip
+
+    async def _serve(self, seat: Seat, event: dict[str, Any], *, retry_after_ms: int) -> None:
+        text = event.get("text")
+        if text is None:
+            raise ProtocolError("BAD_JSON", "expected a text frame with a JSON object, got a binary frame")
+        operation = protocol.parse(text)
+        if retry_after_ms:
+            refused = ProtocolError("RATE_LIMIT", "too many operations", id=operation.id)
+            refused.retry_after_ms = retry_after_ms
+            raise refused
+        match operation:
+            case protocol.Subscribe():
+                seat.session.subscribe(operation)
+            case protocol.Unsubscribe():
+                seat.session.unsubscribe(operation)
+            case protocol.Ping():
+                seat.outbox.put_control(replies.pong(operation.id, at_ns=self.layer.clock_ns()))
+            case protocol.ListSubscriptions():
+                seat.session.list(operation)
+            case protocol.Authenticate():
+                await self._upgrade(seat, operation)
+
+    async def _upgrade(self, seat: Seat, operation: protocol.Authenticate) -> None:
+        """The `auth` operation: an anonymous session takes the rights of a key."""
+        if not seat.session.anonymous:
+            raise ProtocolError("BAD_PARAM", "this session is authenticated already", id=operation.id)
+        try:
+            grant = await self._login(operation.secret, seat.session.address or None)
+        except ProtocolError as error:
+            error.id = operation.id
+            raise
+        if not seat.cut:
+            self._open(seat, grant, id=operation.id)
+
+    def _refuse(self, seat: Seat, error: ProtocolError) -> None:
+        """An error frame; a fatal one is followed by the close that its code stands for."""
+        code = CLOSE_OF_ERROR.get(error.code, CloseCode.INTERNAL)
+        if error.fatal and error.retry_after_ms is None and int(code) < 4400:
+            error.retry_after_ms = random.randint(500, 5_000)
+        self.layer.totals.errors[error.code] += 1
+        seat.outbox.put_control(replies.error(error))
+        if error.fatal:
+            self.layer.flush_seat(seat)
+            self.layer.cut(seat, code, error.code)
+
+    async def _refuse_handshake(self, status: int, text: str) -> None:
+        self.layer.totals.errors[f"HTTP_{status}"] += 1
+        if "websocket.http.response" not in (self.scope.get("extensions") or {}):
+            return await self.send({"type": "websocket.close", "code": 4400})
+        body = json.dumps({"error": text}).encode()
+        headers = [(b"content-type", b"application/json")]
+        await self.send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+        await self.send({"type": "websocket.http.response.body", "body": body})

@@ -1,0 +1,35 @@
+"""The leading members of a record line, read without decoding the record."""
+
+from __future__ import annotations
+
+import re
+
+# Groups: 1 stream key, 2 channel, 3 symbol, 4 n, 5 epoch, 6 job, 7 source sequence, 8 market, 9 board, 10 MsgType.
+# The member order is fixed by ARCHITECTURE.md ("Records"); a line that does not match is counted, never delivered.
+HEAD = re.compile(
+    rb'(\{"ch":"([a-z]+)","s":"((?:[^"\\]|\\.)*)"),"n":([0-9]+),"ep":"?([^",]*)"?,'
+    rb'(?:"job":"([^"]*)",)?"q":(null|-?[0-9]+),"m":(?:"([^"]*)"|null),"bd":(?:"([^"]*)"|null),"mt":"([^"]*)"'
+)
+
+LIVE = "live"
+
+
+def stream_key(channel: str, symbol: str) -> bytes:
+    """The text of a line before `,"n":`; a symbol never needs escaping (`protocol` refuses quotes and controls)."""
+    return b'{"ch":"%b","s":"%b"' % (channel.encode(), symbol.encode())
+
+
+def cut_depth(line: bytes, level: int) -> bytes:
+    """The same depth image with at most `level` entries on each side; the same object when nothing is cut."""
+    for member in (b',"b":[', b',"a":['):
+        start = line.find(member)
+        if start < 0:
+            continue
+        start += len(member)
+        end = line.find(b"]]", start - 1)
+        if end < 0 or line[start : start + 1] != b"[":
+            continue
+        entries = line[start : end + 1].split(b"],")
+        if len(entries) > level:
+            line = line[:start] + b"],".join(entries[:level]) + b"]" + line[end + 1 :]
+    return line

@@ -1,0 +1,251 @@
+"""The stream layer: a Channels layer whose groups are the hub's streams and whose channels are bounded outboxes.
+
+A session's channel has a seat: its outbox and a sink, the socket it is written to. `tick` is the one flush ticker of
+the process: it writes what the sinks can take and lets the outboxes of the others settle. Plain Channels use (`send`,
+`receive`, groups of any other name) works as in the stock layers, bounded by `capacity`; past it: ChannelFull.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from channels.exceptions import ChannelFull
+from channels.layers import BaseChannelLayer, get_channel_layer
+
+from subscriptions.close_codes import CloseCode, close_reason
+from subscriptions.gateway.catalog import Catalog
+from subscriptions.gateway.heads import LIVE, stream_key
+from subscriptions.gateway.hub import FULL, Hub, Stream
+from subscriptions.gateway.outbox import Outbox
+from subscriptions.gateway.session import Session
+from subscriptions.gateway.totals import Totals
+
+FLUSH_BYTES_MAX = 262_144  # fanned out since the last tick; past it the intake ticks at once, so outboxes stay bounded
+RETRY_AFTER_MS = (500, 5_000)  # jitter of a reconnect
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    flush_ms: int = 10
+    outbox_bytes_max: int = 1_048_576
+    heartbeat_s: int = 15
+    origins: tuple[str, ...] = ()  # browser origins allowed beside the gateway's own host
+    sessions_max: int = 20_000  # of the process; past it: OVERLOADED
+    authenticate_s: float = 10.0  # without a key and without a subscription for longer: close 4401
+
+
+class Sink(Protocol):
+    """Where a seat's frames go. `write` never waits; it is called only while `writable`."""
+
+    def writable(self) -> bool: ...
+
+    def write(self, frames: list[bytes]) -> None: ...
+
+    def cut(self, code: int, reason: str) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class Seat:
+    session: Session
+    outbox: Outbox
+    sink: Sink
+    cut: bool = False
+
+
+@dataclass(slots=True)
+class Mailbox:
+    """The plain messages of one channel; at `capacity` a send raises ChannelFull."""
+
+    messages: deque[dict[str, object]] = field(default_factory=deque)
+    waiter: asyncio.Future[None] | None = None
+
+
+class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
+    extensions = ["groups", "flush"]
+
+    def __init__(self, *, expiry: int = 60, capacity: int = 100, clock_ns: Callable[[], int] = time.time_ns) -> None:
+        super().__init__(expiry=expiry, capacity=capacity)
+        self.clock_ns = clock_ns
+        self.settings = GatewaySettings()
+        self.hub = Hub(on_denied=self._denied)
+        self.catalog = Catalog(self.hub.symbols)
+        self.seats: dict[str, Seat] = {}
+        self.totals = Totals()
+        self.closing = False
+        self._mailboxes: dict[str, Mailbox] = {}
+        self._groups: dict[str, set[str]] = {}
+        self._bytes_at_tick = 0
+
+    # Data
+
+    def publish(self, body: bytes, origin: str = LIVE) -> int:
+        """Fan one PARSED message out. Never waits."""
+        count = self.hub.publish(body, origin)
+        if self.hub.bytes_in - self._bytes_at_tick >= FLUSH_BYTES_MAX:
+            self.tick()
+        return count
+
+    def tick(self) -> None:
+        """Write to every seat that has something and can take it; let the rest settle."""
+        now_ns = self.clock_ns()
+        self._bytes_at_tick = self.hub.bytes_in
+        for seat in list(self.seats.values()):
+            if seat.outbox.pending or seat.outbox.slow:
+                self.flush_seat(seat, now_ns)
+
+    def flush_seat(self, seat: Seat, now_ns: int | None = None) -> None:
+        now_ns = now_ns or self.clock_ns()
+        outbox, sink = seat.outbox, seat.sink
+        if seat.cut:
+            return
+        while sink.writable():
+            frames = outbox.take(now_ns)
+            if frames:
+                sink.write(frames)
+                continue
+            if not outbox.lost:
+                return
+            self.hub.restore(self.hub.members[seat.session.name])
+            if not outbox.pending:
+                return
+        if outbox.settle(now_ns):
+            self.cut(seat, CloseCode.SLOW, "SLOW")
+
+    # Seats
+
+    def open_seat(self, name: str, sink: Sink) -> Seat:
+        outbox = Outbox(self.settings.outbox_bytes_max)
+        session = Session(name, hub=self.hub, catalog=self.catalog, outbox=outbox, clock_ns=self.clock_ns)
+        seat = self.seats[name] = Seat(session, outbox, sink)
+        self.totals.opened += 1
+        return seat
+
+    def close_seat(self, name: str) -> None:
+        seat = self.seats.pop(name, None)
+        if seat is not None:
+            seat.session.close()
+            self.totals.add_closed(seat.outbox)
+        self._mailboxes.pop(name, None)
+
+    def cut(self, seat: Seat, code: CloseCode, error: str, *, retry: bool = True) -> None:
+        """Close one session now, whatever it has queued; a client that may come back is told when."""
+        if seat.cut:
+            return
+        seat.cut = True
+        seat.session.state = "closing"
+        self.hub.remove_member(seat.session.name)
+        self.totals.closes[int(code)] += 1
+        retry_after_ms = random.randint(*RETRY_AFTER_MS) if retry and code < 4400 else None
+        seat.sink.cut(int(code), close_reason(error, retry_after_ms=retry_after_ms))
+
+    def shut_down(self) -> None:
+        """Tell every client to come back somewhere else, and take no new ones."""
+        self.closing = True
+        self.tick()
+        for seat in list(self.seats.values()):
+            self.cut(seat, CloseCode.SHUTDOWN, "SHUTDOWN")
+
+    def sessions_of(self, subscriber_id: int, address: str) -> int:
+        """Open sessions of a subscriber; of an address for those without a key (subscriber 0)."""
+        return sum(
+            1
+            for seat in self.seats.values()
+            if seat.session.grant is not None
+            and seat.session.grant.subscriber_id == subscriber_id
+            and (subscriber_id or seat.session.address == address)
+        )
+
+    def _denied(self, name: str, origin: str, stream: Stream) -> None:
+        seat = self.seats.get(name)
+        if seat is not None:
+            seat.session.lost(origin, stream)
+
+    # The Channels interface
+
+    async def new_channel(self, prefix: str = "stream") -> str:
+        return f"{prefix}.{uuid.uuid4().hex}"
+
+    async def send(self, channel: str, message: dict[str, object]) -> None:
+        mailbox = self._mailboxes.setdefault(channel, Mailbox())
+        if len(mailbox.messages) >= self.capacity:
+            raise ChannelFull(channel)
+        mailbox.messages.append(message)
+        if mailbox.waiter is not None and not mailbox.waiter.done():
+            mailbox.waiter.set_result(None)
+
+    async def receive(self, channel: str) -> dict[str, object]:
+        mailbox = self._mailboxes.setdefault(channel, Mailbox())
+        try:
+            while not mailbox.messages:
+                mailbox.waiter = asyncio.get_running_loop().create_future()
+                await mailbox.waiter
+            return mailbox.messages.popleft()
+        finally:
+            if not mailbox.messages:
+                self._mailboxes.pop(channel, None)
+
+    async def group_add(self, group: str, channel: str) -> None:
+        """A stream's group (`stream_group`) joins its channel's outbox to the stream; others are sets of channels."""
+        stream = _stream_of(group)
+        if stream is None:
+            self._groups.setdefault(group, set()).add(channel)
+        else:
+            origin, level, name, symbol = stream
+            self.hub.join(channel, origin, (stream_key(name, symbol), name, symbol), level=level)
+
+    async def group_discard(self, group: str, channel: str) -> None:
+        stream = _stream_of(group)
+        if stream is not None:
+            origin, _, name, symbol = stream
+            return self.hub.leave(channel, origin, stream_key(name, symbol))
+        channels = self._groups.get(group, set())
+        channels.discard(channel)
+        if not channels:
+            self._groups.pop(group, None)
+
+    async def group_send(self, group: str, message: dict[str, object]) -> None:
+        """To a stream's group `{"type": "stream.records", "body": bytes}`; elsewhere a full channel is passed over."""
+        stream = _stream_of(group)
+        body = message.get("body")
+        if stream is not None and isinstance(body, bytes):
+            self.publish(body, stream[0])
+            return
+        for channel in list(self._groups.get(group, ())):
+            try:
+                await self.send(channel, message)
+            except ChannelFull:
+                self.totals.messages_dropped += 1
+
+    async def flush(self) -> None:
+        """Forget everything, as Channels' extension of this name does."""
+        for name in list(self.seats):
+            self.close_seat(name)
+        self._groups.clear()
+        self._mailboxes.clear()
+
+
+def stream_group(channel: str, symbol: str, *, origin: str = LIVE, level: int = FULL) -> str:
+    """The group name of a stream at a level: `stream|live|0|depth|FPT`."""
+    return f"stream|{origin}|{level}|{channel}|{symbol}"
+
+
+def _stream_of(group: str) -> tuple[str, int, str, str] | None:
+    parts = group.split("|", 4)
+    if len(parts) != 5 or parts[0] != "stream":
+        return None
+    return parts[1], int(parts[2]), parts[3], parts[4]
+
+
+def stream_layer() -> StreamLayer:
+    """The process's stream layer, as Channels configured it."""
+    layer = get_channel_layer()
+    if not isinstance(layer, StreamLayer):
+        raise TypeError(f"CHANNEL_LAYERS['default'] is {type(layer).__name__}: expected StreamLayer")
+    return layer

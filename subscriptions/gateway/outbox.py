@@ -1,0 +1,258 @@
+"""One client's bounded outbox: records in, frames out, and the ladder of a slow consumer.
+
+The hubs append lines straight to `pending` (its bound `append` is what a stream's fan-out calls), so delivering costs
+one list append. Bytes are counted when the outbox is looked at: by `take` when the client can be written to, by
+`settle` when it cannot. Between two looks at most `layer.FLUSH_BYTES_MAX` arrive.
+
+The ladder (marks of the bound, `bytes_max`):
+  50 %   SLOW_START; of each image identity only the newest stays
+  75 %   events go, each stream with its exact range (SKIPPED)
+  100 %  images go too and are sent again from the last images once the client has caught up; the clock starts
+  10 s after the clock started without catching up: close 4001
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from subscriptions.gateway import replies
+from subscriptions.gateway.heads import HEAD, LIVE
+from subscriptions.protocol import CHANNELS_OF_IMAGES
+
+FRAME_BYTES_MAX = 262_144  # one flush; what does not fit waits for the next
+PLAIN_RECORDS_MAX = 256  # so few records need no measuring before they are one frame
+OVER_NS_MAX = 10_000_000_000  # past the bound for longer: close 4001
+CONTROLS_BYTES_MAX = 262_144  # replies to a client that asks but never reads; past it: close 4001
+_IMAGES = frozenset(channel.encode() for channel in CHANNELS_OF_IMAGES)
+
+StreamName = tuple[str, bytes]  # (origin, stream key)
+
+
+class ControlFrame(bytes):
+    """A control message in the queue: a frame of its own, never conflated or skipped."""
+
+
+@dataclass(slots=True)
+class SkippedRange:
+    symbol: str
+    first: int
+    last: int
+
+
+def _sid_unknown(origin: str, key: bytes) -> int | None:
+    return None
+
+
+class Outbox:
+    def __init__(self, bytes_max: int, *, sid_of: Callable[[str, bytes], int | None] = _sid_unknown) -> None:
+        self.bytes_max = bytes_max  # past it: the last rung of the ladder above
+        self.sid_of = sid_of
+        self.pending: list[bytes] = []  # never replaced: the hubs hold its bound methods
+        self.queued_bytes = 0
+        self.slow = False
+        self.strict: set[StreamName] = set()  # streams with on_slow = disconnect: never dropped
+        self.lost: set[StreamName] = set()  # live streams whose last image was dropped
+        self.broken = False  # a strict stream met the bound, or replies did: only a close remains
+        self.delivered = self.conflated = self.skipped = self.discarded = self.sent_bytes = 0
+        self.last_take_ns = 0
+        self._measured = 0  # how many of `pending` are in `queued_bytes`
+        self._controls = 0
+        self._controls_bytes = 0
+        self._compacted_bytes = 0
+        self._over_since_ns = 0
+        self._takes_when_slow = 0
+        self._takes = 0
+        self._skips: dict[StreamName, SkippedRange] = {}
+
+    def put_control(self, frame: bytes) -> None:
+        self._controls += 1
+        self._controls_bytes += len(frame)
+        self.pending.append(ControlFrame(frame))
+        if self._controls_bytes > CONTROLS_BYTES_MAX:
+            self.broken = True
+
+    def measure(self) -> int:
+        """Bytes queued, after counting what the hubs appended since the last look."""
+        count = len(self.pending)
+        if count != self._measured:
+            fresh = self.pending[self._measured :] if self._measured else self.pending
+            self.queued_bytes += sum(map(len, fresh)) + len(fresh)
+            self._measured = count
+        return self.queued_bytes
+
+    def waiting_records(self) -> int:
+        return len(self.pending) - self._controls
+
+    def discard(self) -> None:
+        """Drop the records that wait (the right to them has ended); control frames stay."""
+        kept: list[bytes] = [item for item in self.pending if type(item) is ControlFrame]
+        self.discarded += len(self.pending) - len(kept)
+        self._skips.clear()
+        self.lost.clear()
+        self._replace(kept)
+
+    def take(self, now_ns: int) -> list[bytes]:
+        """The next frames to write, at most about FRAME_BYTES_MAX together; empty when nothing waits."""
+        pending = self.pending
+        self.last_take_ns = now_ns
+        self._takes += 1
+        count = len(pending)
+        if 0 < count <= PLAIN_RECORDS_MAX and not (self._controls or self._measured or self.slow or self._skips):
+            frame = b"[%b]" % b",".join(pending)
+            pending.clear()
+            self.delivered += count
+            self.sent_bytes += len(frame)
+            return [frame]
+        if not count and not self._skips:
+            return []
+        if self.measure() <= FRAME_BYTES_MAX:
+            items = pending[:]
+            pending.clear()
+            self.queued_bytes = self._measured = 0
+        else:
+            items = self._head()
+        frames = self._skip_notices() if self._skips else []
+        if self._controls:
+            self._frames_around_controls(items, frames)
+        elif items:
+            self.delivered += len(items)
+            frames.append(b"[" + b",".join(items) + b"]")
+        self.sent_bytes += sum(map(len, frames))
+        if self.slow:
+            self._end_slow(frames)
+        return frames
+
+    def settle(self, now_ns: int) -> bool:
+        """Keep the bound while the client cannot be written to; True when it has to be cut (4001)."""
+        if self.broken:
+            return True
+        queued = self.measure()
+        if not self.slow:
+            if queued < self.bytes_max // 2:
+                return False
+            self._start_slow(now_ns)
+        elif queued - self._compacted_bytes > self.bytes_max // 16:
+            self._compact()
+        if self.queued_bytes >= self.bytes_max * 3 // 4:
+            self._drop(images=False)
+        if self.queued_bytes >= self.bytes_max:
+            self._over_since_ns = self._over_since_ns or now_ns
+            self._drop(images=True)
+        return self.broken or bool(self._over_since_ns and now_ns - self._over_since_ns >= OVER_NS_MAX)
+
+    def _head(self) -> list[bytes]:
+        """The oldest items, FRAME_BYTES_MAX of them; at least one."""
+        size = count = 0
+        for item in self.pending:
+            if count and size + len(item) > FRAME_BYTES_MAX:
+                break
+            size += len(item) + 1
+            count += 1
+        items = self.pending[:count]
+        del self.pending[:count]
+        self.queued_bytes -= size
+        self._measured -= count
+        self._compacted_bytes = min(self._compacted_bytes, self.queued_bytes)
+        return items
+
+    def _frames_around_controls(self, items: list[bytes], frames: list[bytes]) -> None:
+        records: list[bytes] = []
+        for item in items:
+            if type(item) is not ControlFrame:
+                records.append(item)
+                continue
+            if records:
+                frames.append(b"[" + b",".join(records) + b"]")
+                self.delivered += len(records)
+                records = []
+            frames.append(bytes(item))
+            self._controls -= 1
+            self._controls_bytes -= len(item)
+        if records:
+            frames.append(b"[" + b",".join(records) + b"]")
+            self.delivered += len(records)
+
+    def _skip_notices(self) -> list[bytes]:
+        frames = [
+            replies.notice(
+                "SKIPPED", sid=self.sid_of(origin, key), s=skip.symbol, **{"from": skip.first, "to": skip.last}
+            )
+            for (origin, key), skip in self._skips.items()
+        ]
+        self._skips.clear()
+        return frames
+
+    def _start_slow(self, now_ns: int) -> None:
+        self.slow = True
+        self._takes_when_slow = self._takes
+        queued, lag_ms = self.queued_bytes, (now_ns - self.last_take_ns) // 1_000_000 if self.last_take_ns else 0
+        for sid in self._compact():
+            self.put_control(replies.notice("SLOW_START", sid=sid, queued=queued, lag_ms=lag_ms, action="conflate"))
+        self.measure()
+
+    def _end_slow(self, frames: list[bytes]) -> None:
+        """Caught up: the client took frames since it became slow (the socket drained), and little is left."""
+        if self._takes == self._takes_when_slow or self.queued_bytes > self.bytes_max // 4:
+            return
+        self.slow = False
+        self._over_since_ns = self._compacted_bytes = 0
+        frames.append(replies.notice("SLOW_END", queued=self.queued_bytes))
+
+    def _compact(self) -> list[int | None]:
+        """Keep the newest of each live image identity; returns the subscriptions that have records queued."""
+        seen: set[tuple[bytes, bytes | None, bytes]] = set()
+        sids: dict[int | None, None] = {}
+        kept: list[bytes] = []
+        for item in reversed(self.pending):
+            head = None if type(item) is ControlFrame else HEAD.match(item)
+            if head is not None:
+                key, channel, job = head[1], head[2], head[6]
+                origin = job.decode() if job else LIVE
+                sids[self.sid_of(origin, key)] = None
+                if channel in _IMAGES and not job and (LIVE, key) not in self.strict:
+                    identity = (key, head[9], head[10])
+                    if identity in seen:
+                        self.conflated += 1
+                        continue
+                    seen.add(identity)
+            kept.append(item)
+        kept.reverse()
+        self._replace(kept)
+        return list(reversed(sids))
+
+    def _drop(self, *, images: bool) -> None:
+        """Skip every queued event; with `images` the live images too (they come again when the client is back)."""
+        kept: list[bytes] = []
+        for item in self.pending:
+            head = None if type(item) is ControlFrame else HEAD.match(item)
+            if head is None:
+                kept.append(item)
+                continue
+            origin = head[6].decode() if head[6] else LIVE
+            name = (origin, head[1])
+            if name in self.strict:
+                self.broken = self.broken or images
+                kept.append(item)
+            elif head[2] in _IMAGES and origin == LIVE:
+                if images:
+                    self.conflated += 1
+                    self.lost.add(name)
+                else:
+                    kept.append(item)
+            else:
+                self._skip(name, head[3].decode(), int(head[4]))
+        self._replace(kept)
+
+    def _skip(self, name: StreamName, symbol: str, number: int) -> None:
+        self.skipped += 1
+        skip = self._skips.get(name)
+        if skip is None:
+            self._skips[name] = SkippedRange(symbol, number, number)
+        else:
+            skip.last = number
+
+    def _replace(self, kept: list[bytes]) -> None:
+        self.pending[:] = kept
+        self._measured = self.queued_bytes = 0
+        self._compacted_bytes = self.measure()

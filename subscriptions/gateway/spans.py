@@ -1,0 +1,47 @@
+"""The numbering of PARSED messages: an overlap is a redelivery to drop, a jump is a loss to count."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+RUNS_MAX = 4_096  # numberings remembered, the least recently used goes: its next message counts as a first one
+
+RunName = tuple[str, str, str, str]  # (origin, feed, partition, run)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """How a message lies to what came before: drop its first `drop` records; `lost` records are missing before it."""
+
+    drop: int
+    lost: int
+
+
+class Spans:
+    def __init__(self) -> None:
+        self._last: OrderedDict[RunName, int] = OrderedDict()
+        self.duplicates = 0
+        self.lost = 0
+        self.jumps = 0
+
+    def place(self, headers: Mapping[str, object]) -> Placement:
+        """Take note of one message; raises KeyError or ValueError when its headers do not number it."""
+        first, last = int(str(headers["first"])), int(str(headers["last"]))
+        if last < first - 1:
+            raise ValueError(f"headers number the records {first} to {last}")
+        name = (str(headers["origin"]), str(headers["feed"]), str(headers["partition"]), str(headers["run"]))
+        seen = self._last.get(name)
+        if seen is None:
+            seen = first - 1  # whatever was before is before our time
+            if len(self._last) >= RUNS_MAX:
+                self._last.popitem(last=False)
+        drop = max(0, min(seen, last) - first + 1)
+        lost = max(0, first - seen - 1)
+        self._last[name] = max(seen, last)
+        self._last.move_to_end(name)
+        self.duplicates += drop
+        self.lost += lost
+        self.jumps += bool(lost)
+        return Placement(drop, lost)

@@ -1,0 +1,102 @@
+"""The socket of one client under uvicorn: frames written without a task, a copy or a wait per client.
+
+uvicorn's own `send` encodes text and waits for the socket; here a seat's frames go straight to the transport while it
+is writable, and the seat is asked again when it becomes writable. Closing never waits for a client that does not read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
+
+EXTENSION = "mdds.socket"
+SEND_BUFFER_BYTES = 262_144  # SO_SNDBUF: what the kernel holds for a client that does not read
+WRITE_BYTES_HIGH = 65_536  # of the transport; above it the socket is not writable and the outbox takes over
+CLOSE_S = 2.0  # for the peer's close reply or the kernel's buffer; then the socket is aborted
+
+
+def text_header(size: int) -> bytes:
+    """The header of one unfragmented, unmasked text frame (RFC 6455, 5.2)."""
+    if size < 126:
+        return struct.pack("!BB", 0x81, size)
+    if size < 65_536:
+        return struct.pack("!BBH", 0x81, 126, size)
+    return struct.pack("!BBQ", 0x81, 127, size)
+
+
+class GatewayProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's protocol with a door for direct writes, offered to the application as a scope extension."""
+
+    on_writable: Callable[[], None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.transport.set_write_buffer_limits(high=WRITE_BYTES_HIGH, low=WRITE_BYTES_HIGH // 4)
+        raw = transport.get_extra_info("socket")
+        if raw is not None:
+            with contextlib.suppress(OSError):
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+
+    def handle_connect(self, event: Any) -> None:
+        super().handle_connect(event)
+        if not self.close_sent:
+            self.scope["extensions"][EXTENSION] = self  # type: ignore[index, assignment]
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.on_writable is not None:
+            self.on_writable()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.on_writable = None
+        super().connection_lost(exc)
+
+    # Access from the seat's sink
+
+    @property
+    def usable(self) -> bool:
+        """Open, and no close under way from either side."""
+        return self.handshake_complete and not (self.close_sent or self.disconnected or self.transport.is_closing())
+
+    def close_now(self, code: int, reason: str) -> None:
+        """Send the close frame behind whatever the transport still holds, and abort if it does not get away."""
+        if not self.usable:
+            return
+        self.stop_keepalive()
+        with contextlib.suppress(InvalidState):
+            self.conn.send_close(code, reason)
+            self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.close_timer = self.loop.call_later(CLOSE_S, self.transport.abort)
+
+
+class WireSink:
+    """The sink of a seat whose socket is a GatewayProtocol."""
+
+    def __init__(self, protocol: GatewayProtocol, on_writable: Callable[[], None]) -> None:
+        self._protocol = protocol
+        protocol.on_writable = on_writable
+
+    def writable(self) -> bool:
+        return self._protocol.writable.is_set() and self._protocol.usable
+
+    def write(self, frames: list[bytes]) -> None:
+        parts: list[bytes] = []
+        for frame in frames:
+            parts += (text_header(len(frame)), frame)
+        self._protocol.transport.write(b"".join(parts))
+
+    def cut(self, code: int, reason: str) -> None:
+        self._protocol.on_writable = None
+        self._protocol.close_now(code, reason)

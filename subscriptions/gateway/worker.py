@@ -1,0 +1,156 @@
+"""The gateway worker: intake, flush ticker, sweeper and rights watch over one stream layer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from feeds.bus.base import Bus
+from subscriptions.close_codes import CloseCode
+from subscriptions.gateway import metrics, replies
+from subscriptions.gateway.authenticator import Authenticator
+from subscriptions.gateway.consumer import StreamConsumer
+from subscriptions.gateway.instruments import read_instruments
+from subscriptions.gateway.intake import Intake, ParsedSource
+from subscriptions.gateway.layer import GatewaySettings, Seat, StreamLayer
+from subscriptions.gateway.rights import RightsWatch
+from subscriptions.gateway.status import gateway_counts, session_rows
+
+log = logging.getLogger(__name__)
+
+SWEEP_S = 1.0
+INSTRUMENTS_S = 15.0  # between two readings; a symbol that records name is known at once
+RATES_OVER_S = 1.0
+
+
+class GatewayWorker:
+    kind = "gateway"
+
+    def __init__(
+        self,
+        bus: ParsedSource,
+        *,
+        layer: StreamLayer,
+        control: Any,
+        settings: GatewaySettings,
+        name: str = "gateway",
+        own_bus: Bus | None = None,
+    ) -> None:
+        """`own_bus`: a bus that nobody else opens and closes; None when `bus` is open already."""
+        self.name = name
+        self.own_bus = own_bus
+        self.layer = layer
+        layer.settings = settings
+        self.intake = Intake(bus, layer=layer, name=name)
+        self.keys = Authenticator()
+        self.rights = RightsWatch(layer, keys=self.keys, control=control)
+        self._carrier = metrics.Carrier()
+        self._rates: dict[str, float] = {"records_in": 0.0, "delivered": 0.0, "sent_bytes": 0.0}
+        self._before: dict[str, int] = {}
+        self._last_sent: dict[str, tuple[int, int]] = {}  # session → (bytes sent, at): idle since then
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`; the sessions themselves are closed by the server."""
+        StreamConsumer.authenticator = self.keys
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            if self.own_bus is not None:
+                await self.own_bus.open()
+            await self._read_instruments()
+            async with asyncio.TaskGroup() as group:
+                for name, job in (
+                    ("intake", self.intake.run()), ("flush", self._tick()), ("sweep", self._sweep()),
+                    ("instruments", self._refresh_instruments()), ("rights", self.rights.run()),
+                ):  # fmt: skip
+                    tasks.append(group.create_task(job, name=f"{self.name} {name}"))
+                await stop.wait()
+                self.layer.shut_down()
+                for task in tasks:
+                    task.cancel()
+        finally:
+            StreamConsumer.authenticator = None
+            self.keys.close()
+            if self.own_bus is not None:
+                await self.own_bus.close()
+
+    def stats(self) -> dict[str, object]:
+        counts = gateway_counts(self.layer, self.intake)
+        return {
+            **counts,
+            "clients": len(self.layer.seats),
+            "subscriptions": sum(len(member.streams) for member in self.layer.hub.members.values()),
+            "streams": sum(len(streams) for streams in self.layer.hub.origins.values()),
+            "instruments": len(self.layer.catalog),
+            "records_in_per_s": round(self._rates["records_in"]),
+            "records_out_per_s": round(self._rates["delivered"]),
+            "bytes_out_per_s": round(self._rates["sent_bytes"]),
+            "control_up": self.rights.control_up,
+            "feeds": self.intake.feeds.shown(now_ns=self.layer.clock_ns()),
+            "errors": dict(self.layer.totals.errors),
+            "closes": {str(code): count for code, count in self.layer.totals.closes.items()},
+            "sessions": session_rows(self.layer),
+        }
+
+    async def _tick(self) -> None:
+        """The flush ticker. uvloop's timers have 1 ms: a shorter interval would spin."""
+        interval_s = max(1, self.layer.settings.flush_ms) / 1000
+        while True:
+            await asyncio.sleep(interval_s)
+            self.layer.tick()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            now_ns = self.layer.clock_ns()
+            frame = replies.heartbeat(self.intake.feeds.shown(now_ns=now_ns), at_ns=now_ns)
+            for seat in list(self.layer.seats.values()):
+                self._look_after(seat, now_ns=now_ns, heartbeat=frame)
+            for name in self._last_sent.keys() - self.layer.seats.keys():
+                del self._last_sent[name]
+            self._carry()
+
+    def _look_after(self, seat: Seat, *, now_ns: int, heartbeat: bytes) -> None:
+        """One session, once a second: its rights in time, its first ten seconds, its heartbeat."""
+        session, settings = seat.session, self.layer.settings
+        if session.recheck_ns is not None and now_ns >= session.recheck_ns:
+            session.recheck()
+            self.layer.flush_seat(seat)
+        unused = session.anonymous and not session.subscriptions
+        if unused and now_ns - session.opened_ns >= settings.authenticate_s * 1e9:
+            self.layer.cut(seat, CloseCode.AUTH, "AUTH_REQUIRED")
+            return
+        sent_bytes, at_ns = self._last_sent.get(session.name, (-1, now_ns))
+        if seat.outbox.sent_bytes != sent_bytes:
+            self._last_sent[session.name] = (seat.outbox.sent_bytes, now_ns)
+        elif now_ns - at_ns >= settings.heartbeat_s * 1_000_000_000 - SWEEP_S * 5e8 and not seat.outbox.pending:
+            seat.outbox.put_control(heartbeat)
+            self.layer.flush_seat(seat)
+            self._last_sent[session.name] = (seat.outbox.sent_bytes, now_ns)
+
+    def _carry(self) -> None:
+        counts = gateway_counts(self.layer, self.intake)
+        self._carrier.carry(counts)
+        self._carrier.carry_by_label(metrics.ERRORS, self.layer.totals.errors)
+        self._carrier.carry_by_label(metrics.CLOSES, {str(code): n for code, n in self.layer.totals.closes.items()})
+        for name in self._rates:
+            self._rates[name] = (counts[name] - self._before.get(name, 0)) / RATES_OVER_S
+        self._before = counts
+        seats = list(self.layer.seats.values())
+        metrics.SESSIONS.set(len(seats))
+        metrics.SLOW_SESSIONS.set(sum(seat.outbox.slow for seat in seats))
+        metrics.QUEUED_BYTES.set(sum(seat.outbox.queued_bytes for seat in seats))
+        metrics.SUBSCRIPTIONS.set(sum(len(member.streams) for member in self.layer.hub.members.values()))
+        metrics.STREAMS.set(len(self.layer.hub.origins["live"]))
+
+    async def _refresh_instruments(self) -> None:
+        while True:
+            await asyncio.sleep(INSTRUMENTS_S)
+            await self._read_instruments()
+
+    async def _read_instruments(self) -> None:
+        """A database that fails leaves the catalog as it was."""
+        try:
+            self.layer.catalog.replace(await read_instruments())
+        except Exception as error:
+            log.warning("instruments not read: %s: %s", type(error).__name__, error)

@@ -1,0 +1,55 @@
+"""Runs one gateway process: PARSED from the bus to WebSocket clients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from channels.layers import channel_layers
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.module_loading import import_string
+
+from feeds.bus.factory import open_bus
+from feeds.worker import run_workers
+from subscriptions.gateway.layer import GatewaySettings, stream_layer
+from subscriptions.gateway.server import GatewayServer
+from subscriptions.gateway.worker import GatewayWorker
+
+
+class Command(BaseCommand):
+    help = "Delivers PARSED records to WebSocket clients: one process of a distributed system."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--port", type=int, help="listen here (default: the base port + 1)")
+        parser.add_argument(
+            "--index", type=int, default=0, choices=range(8), help="which gateway process of this machine (default 0)"
+        )
+        parser.add_argument("--reuse-port", action="store_true", help="share the port with other gateway processes")
+
+    def handle(self, *, port: int | None, index: int, reuse_port: bool, **_: Any) -> None:
+        mdds = settings.MDDS
+        if mdds.embedded:
+            raise CommandError(
+                "MDDS_BUS is memory://, which does not leave its process: use run_all, or set MDDS_BUS to amqp://..."
+            )
+        # The site's ASGI module is above this one: it is named in the settings, not imported here.
+        app = import_string(settings.ASGI_APPLICATION.rpartition(".")[0] + ".gateway_application")
+        bus = open_bus(mdds.bus_url, mdds.prefix, mdds.data_dir, mdds.partitions)
+        scheme = "https" if mdds.tls else "http"
+        portal_origins = tuple(f"{scheme}://{host}:{mdds.base_port}" for host in mdds.allowed_hosts)
+        name = f"gateway-{index}"
+        worker = GatewayWorker(
+            bus,
+            layer=stream_layer(),
+            control=channel_layers["control"],
+            settings=GatewaySettings(
+                flush_ms=mdds.flush_ms,
+                outbox_bytes_max=mdds.outbox_bytes_max,
+                heartbeat_s=mdds.heartbeat_s,
+                origins=(*mdds.origins, *portal_origins),
+            ),
+            name=name,
+            own_bus=bus,
+        )
+        server = GatewayServer(app, host=mdds.host, port=port or mdds.gateway_port, reuse_port=reuse_port)
+        run_workers([worker, server], metrics_port=mdds.metrics_port("gateway", index))
