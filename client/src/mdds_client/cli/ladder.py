@@ -1,0 +1,67 @@
+"""The depth ladder of `mdds book`: offers above, bids below, each level with a bar of its quantity."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mdds_client.book import Book
+from mdds_client.cli.exit_codes import printable
+from mdds_client.cli.market_table import clock_of, shown
+from mdds_client.records import Depth, Level, Record
+
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+class Ladder:
+    """`take` records, `render` when the screen is due."""
+
+    def __init__(self, symbol: str, *, board: str, origin: str | None = None) -> None:
+        self.book = Book(symbol, board=board, origin=origin)
+        self.records = 0
+
+    def take(self, records: list[Record]) -> None:
+        self.records += len(records)
+        for record in records:
+            if isinstance(record, Depth):
+                self.book.apply(record)
+
+    def render(self, height: int, *, width: int = 80) -> RenderableType:
+        """At most `height` lines: as many levels a side as fit, the best ones in the middle."""
+        book = self.book
+        title = Text(f"{printable(book.symbol)} {printable(book.board or '')}", "bold")
+        if book.image is None:
+            return Group(title, Text("waiting for the first image", "dim"))
+        levels_max = max(1, (height - 5) // 2)
+        bids, offers = book.bids[:levels_max], book.offers[:levels_max]
+        most = max((float(level.quantity) for level in (*bids, *offers)), default=0.0)
+        bar_width = max(10, min(60, width - 36))
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for justify in ("right", "right", "left"):
+            table.add_column(justify=justify, no_wrap=True)
+        for level in reversed(offers):
+            table.add_row(*_row(level, most, style="red", bar_width=bar_width))
+        spread = shown(book.spread)
+        table.add_row(Text(f"spread {spread}" if spread else "one side is empty", "dim"), "", "")
+        for level in bids:
+            table.add_row(*_row(level, most, style="green", bar_width=bar_width))
+        return Group(title, table, _totals(book.image))
+
+
+def bar(share: float, width: int) -> str:
+    """A bar of `width` cells at share 1, drawn to an eighth of a cell."""
+    eighths = round(max(0.0, min(1.0, share)) * width * 8)
+    return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
+
+
+def _row(level: Level, most: float, *, style: str, bar_width: int) -> tuple[Text, Text, Text]:
+    share = float(level.quantity) / most if most > 0 else 0.0
+    return Text(shown(level.price), style), Text(shown(level.quantity)), Text(bar(share, bar_width), style)
+
+
+def _totals(image: Depth) -> Text:
+    parts = [f"bids {shown(image.total_bid)}" if image.total_bid is not None else ""]
+    parts.append(f"offers {shown(image.total_offer)}" if image.total_offer is not None else "")
+    parts.append(f"{clock_of(image.time)}  n {image.n}")
+    return Text("   ".join(part for part in parts if part), "dim")

@@ -1,0 +1,265 @@
+"""The asynchronous client: subscriptions that outlive their connections."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import Any, Self, TypeAlias, Unpack
+
+from mdds_client.book import MAIN_BOARD
+from mdds_client.connection import Connection
+from mdds_client.continuity import Gap
+from mdds_client.errors import ConnectionFailed, Internal, MddsError, RateLimit, RequestTimeout
+from mdds_client.link import Link, State, StateChange
+from mdds_client.live_book import LiveBook
+from mdds_client.records import Record
+from mdds_client.requests import SubscribeOptions, subscribe_request, with_resume
+from mdds_client.settings import ClientOptions, client_settings
+from mdds_client.streams import Streams
+from mdds_client.subscription import Part, Subscription
+
+log = logging.getLogger("mdds_client")
+Callback: TypeAlias = Callable[[Record], Awaitable[None] | None]
+RATE_LIMIT_TRIES = 5
+
+
+class AsyncClient:
+    """`async with AsyncClient() as client:` connects (`MDDS_URL`, `MDDS_API_KEY`) and stays connected.
+
+    `on_gap` gets each Gap and `on_state` each StateChange, in the event loop: both must return at once.
+    """
+
+    def __init__(
+        self, url: str | None = None, api_key: str | None = None, *,
+        on_gap: Callable[[Gap], None] | None = None, on_state: Callable[[StateChange], None] | None = None,
+        **options: Unpack[ClientOptions],
+    ) -> None:
+        self._settings = client_settings(url, api_key, options=options)
+        self._on_gap = on_gap
+        self._on_state = on_state
+        self._streams = Streams(self._settings.on_notice)
+        self._link: Link | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.welcome: dict[str, Any] = {}
+
+    # ------------------------------------------------------------------------------------------- life
+    async def connect(self) -> None:
+        """Connect and return once the server welcomed us; raises AuthFailed, ConnectionFailed, …"""
+        if self._task is not None:
+            raise RuntimeError("this client is connected already; a client connects once")
+        self._link = Link(
+            self._settings, self._streams, restore=self._restore, on_state=self._on_state or (lambda change: None)
+        )
+        self._task = asyncio.create_task(self._main(self._link), name="mdds-client")
+        try:
+            await self._link.live()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Close for good: iterators end after what they have."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    async def wait(self) -> None:
+        """Wait until the client is closed; raises why, if it was not the program's own doing."""
+        await self._running().ended()
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def state(self) -> State:
+        return State.CONNECTING if self._link is None else self._link.state
+
+    @property
+    def feeds(self) -> dict[str, Any]:
+        """The state of each feed as of the last heartbeat."""
+        return self._streams.feeds
+
+    @property
+    def reconnects(self) -> int:
+        return 0 if self._link is None else self._link.reconnects
+
+    @property
+    def subscriptions(self) -> tuple[Subscription, ...]:
+        return tuple(self._streams.routes)
+
+    # ------------------------------------------------------------------------------------- operations
+    async def subscribe(
+        self, channel: str | Iterable[str], symbols: str | Iterable[str], *,
+        callback: Callback | None = None, **options: Unpack[SubscribeOptions],
+    ) -> Subscription:
+        """Subscribe one or several channels of some symbols (`"*"` for all).
+
+        Options: depth, snapshot, origin (`replay:12`), conflate_ms, on_slow, queue_max. Returns when the server has
+        answered; what it refused beside what it granted is in `errors`; all refused raises the first refusal.
+        With `callback` (a function or coroutine function) the records go there, one at a time, in order.
+        """
+        subscription = Subscription(
+            subscribe_request(channel, symbols, options=options), on_gap=self._gap, leave=self._leave
+        )
+        await self._establish(subscription)
+        if callback is not None:
+            self._start(_pump(subscription, callback))
+        return subscription
+
+    async def book(self, symbol: str, *, board: str | None = MAIN_BOARD, origin: str | None = None) -> LiveBook:
+        """A live order book from `depth` images; `board` None takes the images of all boards."""
+        subscription = Subscription(
+            subscribe_request("depth", symbol, options={"origin": origin}), on_gap=self._gap, leave=self._leave
+        )
+        await self._establish(subscription)
+        book = LiveBook(subscription, board=board, is_live=lambda: self.state is State.LIVE)
+        self._start(book.follow())
+        return book
+
+    async def ping(self) -> float:
+        """Seconds for one round trip to the server."""
+        connection = await self._running().live()
+        clock = asyncio.get_running_loop().time
+        begun_s = clock()
+        await connection.request({"op": "ping"})
+        return clock() - begun_s
+
+    # ----------------------------------------------------------------------------------------- inside
+    def _running(self) -> Link:
+        if self._link is None:
+            raise RuntimeError("not connected: use `async with AsyncClient() as client` or `await client.connect()`")
+        return self._link
+
+    def _start(self, work: Any) -> None:
+        assert self._group is not None
+        self._group.create_task(work)
+
+    async def _main(self, link: Link) -> None:
+        """Owns every task of the client; ends with the link."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                await link.run()
+                self._streams.end(link.failure)
+        except Exception:
+            log.exception("the client failed")
+            link.give_up(Internal("the client failed, see its log"), "a fault of the client")
+        finally:
+            self._streams.end(None)
+
+    async def _establish(self, subscription: Subscription) -> None:
+        while True:
+            connection = await self._running().live()
+            self._streams.routes.add(subscription)
+            try:
+                await _ask_all(connection, subscription)
+            except ConnectionFailed:
+                self._streams.routes.discard(subscription)
+                await asyncio.sleep(0)  # let the link notice; `live` then waits for the next connection
+            except BaseException:
+                self._streams.routes.discard(subscription)
+                raise
+            else:
+                subscription.established = True
+                return
+
+    async def _leave(self, subscription: Subscription) -> None:
+        self._streams.routes.discard(subscription)
+        subscription.end()
+        link = self._running()
+        if link.state is not State.LIVE:
+            return
+        connection = await link.live()
+        for part in subscription.parts:
+            if part.sid is not None:
+                try:
+                    await connection.request({"op": "unsub", "sid": part.sid})
+                except MddsError as error:
+                    log.info("unsubscribe: %s", error)
+
+    async def _restore(self, connection: Connection) -> None:
+        """Ask a new connection for every established subscription again."""
+        self.welcome = connection.welcome
+        features = connection.welcome.get("features")
+        can_resume = isinstance(features, list) and "resume" in features
+        for subscription in self.subscriptions:
+            if not subscription.established:
+                continue
+            points = subscription.points() if can_resume else {}
+            operations = [with_resume(part.operation, points) for part in subscription.parts]
+            subscription.reconnected(
+                {(operation["ch"], symbol) for operation in operations for symbol in operation.get("resume", ())}
+            )
+            try:
+                await _ask_all(connection, subscription, operations=operations)
+            except (ConnectionFailed, RequestTimeout):
+                raise
+            except MddsError as error:
+                log.warning("%r was not granted again: %s", subscription, error)
+                self._streams.routes.discard(subscription)
+                subscription.end(error)
+
+    def _gap(self, gap: Gap) -> None:
+        log.info("%s", gap)
+        if self._on_gap is not None:
+            try:
+                self._on_gap(gap)
+            except Exception:
+                log.exception("on_gap raised")
+
+
+async def _ask_all(
+    connection: Connection, subscription: Subscription, *, operations: list[dict[str, Any]] | None = None
+) -> None:
+    """Send each part; one granted part is enough, none raises the first refusal."""
+    refusals: list[MddsError] = []
+    for number, part in enumerate(subscription.parts):
+        part.sid = None
+        operation = part.operation if operations is None else operations[number]
+        try:
+            await _ask(connection, part, operation=operation)
+        except (ConnectionFailed, RequestTimeout):
+            raise
+        except MddsError as error:
+            refusals.append(error)
+            part.refused(error)
+        else:
+            refusals.extend(error.error for error in part.errors)
+    if refusals and not any(part.sid is not None for part in subscription.parts):
+        raise refusals[0]
+
+
+async def _ask(connection: Connection, part: Part, *, operation: dict[str, Any]) -> None:
+    for _ in range(RATE_LIMIT_TRIES):
+        try:
+            part.take_reply(await connection.request(operation))
+            return
+        except RateLimit as limit:
+            if limit.retry_after_ms is None:
+                raise
+            await asyncio.sleep(limit.retry_after_ms / 1000)
+    part.take_reply(await connection.request(operation))
+
+
+async def _pump(subscription: Subscription, callback: Callback) -> None:
+    """Call back for each record; a callback that raises is logged and the next record follows."""
+    try:
+        async for record in subscription:
+            try:
+                result = callback(record)
+                if inspect.isawaitable(result):
+                    await result
+            except Exception:
+                log.exception("the callback of %r raised", subscription)
+    except MddsError as error:
+        log.warning("%r ended: %s", subscription, error)

@@ -1,0 +1,180 @@
+"""Checks that each stream of a subscription is contiguous, or says exactly which numbers are missing.
+
+A stream is (channel, symbol); its records are numbered 1, 2, 3… within an epoch. After a subscribe the server first
+sends the last image of each kind (board and message type), in no promised order and with holes between their numbers
+that mean nothing. A stream is therefore *settling* until one kind comes for the second time: that record is live.
+From there on every jump is a gap, except for what a notice announced (SKIPPED) or an image says it merged (`c`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+KNOWN_RANGES_MAX = 64  # per stream; past it the oldest announcement is forgotten and would be reported a second time
+SETTLING_NUMBERS_MAX = 256  # per stream; past it the stream counts as live
+UNKNOWN_END = 2**63 - 1
+
+Kind: TypeAlias = tuple[object, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Records `first`..`last` of a stream that this subscription did not get, both included.
+
+    `why`: `lost` (a hole in a live stream), `reconnect` (missed while away), `epoch` (the start of a new numbering),
+    `slow` (this client's own bounded queue, `on_slow="drop"`), or the server's word: `skipped`, `retention`, …
+    """
+
+    channel: str
+    symbol: str
+    epoch: str
+    first: int
+    last: int
+    why: str
+    origin: str | None = None
+
+    @property
+    def count(self) -> int | None:
+        """How many records; None when the server could not say where the gap ends."""
+        return None if self.last >= UNKNOWN_END else self.last - self.first + 1
+
+
+@dataclass(slots=True)
+class _Stream:
+    key: tuple[str, str]
+    epoch: str
+    last: int
+    settling: dict[Kind, int] | None  # kind → its number, while settling
+    base: int | None = None  # the last number before a reconnect
+    numbers: set[int] | None = None  # what came while settling
+
+
+class Continuity:
+    """The streams of one subscription. `report` is called with each gap, in the order found."""
+
+    def __init__(self, report: Callable[[Gap], None], *, snapshot: bool = True, origin: str | None = None) -> None:
+        self._report = report
+        self._snapshot = snapshot
+        self._origin = origin
+        self._streams: dict[tuple[str, str], _Stream] = {}
+        self._known: dict[tuple[str, str], list[tuple[int, int]]] = {}
+        self.conflated = 0
+        self.duplicates = 0
+
+    def accept(self, record: Mapping[str, Any]) -> bool:
+        """Whether the record is new; reports what is missing before it."""
+        key, number = (record["ch"], record["s"]), record["n"]
+        stream = self._streams.get(key)
+        if stream is None:
+            self._begin(key, record)
+            return True
+        if stream.epoch != record["ep"]:
+            return self._new_epoch(stream, record)
+        if stream.settling is not None:
+            return self._settle(stream, record)
+        if number != stream.last + 1:
+            if number <= stream.last:
+                self.duplicates += 1
+                return False
+            self._jumped(stream, record)
+        stream.last = number
+        return True
+
+    def announce(self, channel: str, symbol: str, *, first: int, last: int | None, why: str) -> None:
+        """The server says that `first`..`last` will not come (or did not): known, reported once, no surprise later."""
+        key, end = (channel, symbol), UNKNOWN_END if last is None else last
+        stream = self._streams.get(key)
+        if stream is not None and stream.settling is None and end <= stream.last:
+            return  # the hole was seen and reported when the stream went on behind it
+        ranges = self._known.setdefault(key, [])
+        ranges.append((first, end))
+        del ranges[:-KNOWN_RANGES_MAX]
+        self._report(Gap(channel, symbol, stream.epoch if stream else "", first, end, why, self._origin))
+
+    def reconnected(self, resumed: Collection[tuple[str, str]] = ()) -> None:
+        """A new connection continues the streams: with images first, those in `resumed` with the very next record."""
+        for stream in self._streams.values():
+            if stream.settling is not None and stream.base is not None:
+                self._missed_while_away(stream, stream.last + 1)
+            exact = stream.key in resumed
+            stream.base = None if exact else stream.last
+            stream.settling = None if exact else {}
+            stream.numbers = None if exact else set()
+
+    def points(self) -> dict[tuple[str, str], tuple[str, int]]:
+        """Where each stream stands: what a `resume` names."""
+        return {key: (stream.epoch, stream.last) for key, stream in self._streams.items()}
+
+    def _begin(self, key: tuple[str, str], record: Mapping[str, Any]) -> _Stream:
+        number = record["n"]
+        settling = {_kind(record): number} if self._snapshot else None
+        numbers = {number} if self._snapshot else None
+        stream = self._streams[key] = _Stream(key, record["ep"], number, settling, numbers=numbers)
+        return stream
+
+    def _new_epoch(self, old: _Stream, record: Mapping[str, Any]) -> bool:
+        self._known.pop(old.key, None)
+        stream = self._begin(old.key, record)
+        if old.settling is None:  # live: nothing may be missing before the first record of the new numbering
+            stream.settling = stream.numbers = None
+            self._missing(stream, first=1, last=record["n"] - 1, why="epoch")
+        elif old.base is not None:  # reconnected into a new numbering: what it began with was missed
+            stream.base = 0
+        return True
+
+    def _settle(self, stream: _Stream, record: Mapping[str, Any]) -> bool:
+        assert stream.settling is not None
+        assert stream.numbers is not None
+        number, kind = record["n"], _kind(record)
+        if number in stream.numbers or (stream.base is not None and number <= stream.base):
+            self.duplicates += 1
+            return False
+        again = not self._snapshot or kind in stream.settling or len(stream.numbers) >= SETTLING_NUMBERS_MAX
+        if again and number > stream.last:
+            if stream.base is not None:
+                self._missed_while_away(stream, number)
+            elif number > stream.last + 1:
+                self._jumped(stream, record)
+            stream.settling = stream.numbers = stream.base = None
+            stream.last = number
+            return True
+        stream.settling[kind] = number
+        stream.numbers.add(number)
+        stream.last = max(stream.last, number)
+        return True
+
+    def _missed_while_away(self, stream: _Stream, number: int) -> None:
+        """Report what is missing between the last number before a reconnect and `number`."""
+        assert stream.base is not None
+        at = stream.base + 1
+        for came in [*sorted(stream.numbers or ()), number]:
+            self._missing(stream, first=at, last=came - 1, why="reconnect")
+            at = max(at, came + 1)
+
+    def _jumped(self, stream: _Stream, record: Mapping[str, Any]) -> None:
+        first, last, merged = stream.last + 1, record["n"] - 1, record.get("c")
+        # `stats` has a `c` of its own (the last price): there it says nothing about merging.
+        if isinstance(merged, int) and stream.key[0] != "stats" and merged >= last - first + 1:
+            self.conflated += last - first + 1
+        else:
+            self._missing(stream, first=first, last=last, why="lost")
+
+    def _missing(self, stream: _Stream, *, first: int, last: int, why: str) -> None:
+        """Report first..last less what was announced."""
+        known = sorted(self._known.get(stream.key, ()))
+        for known_first, known_last in known:
+            if known_last < first or known_first > last:
+                continue
+            if known_first > first:
+                self._report(Gap(*stream.key, stream.epoch, first, known_first - 1, why, self._origin))
+            first = known_last + 1
+        if known:
+            self._known[stream.key] = [item for item in known if last < item[1] < UNKNOWN_END]
+        if first <= last:
+            self._report(Gap(*stream.key, stream.epoch, first, last, why, self._origin))
+
+
+def _kind(record: Mapping[str, Any]) -> Kind:
+    return record.get("bd"), record.get("mt")

@@ -1,0 +1,83 @@
+"""Where and how a client connects: arguments first, then the environment, then the defaults."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
+from urllib.parse import urlsplit
+
+from mdds_client.closings import Closing
+from mdds_client.errors import AuthFailed, BadParam
+
+DEFAULT_URL = "ws://127.0.0.1:8000/stream/v1"
+SUBPROTOCOL = "mdds.v1.json"
+FRAME_BYTES_MAX = 16 * 1024 * 1024  # a larger frame ends the connection with 1009
+
+
+class ClientOptions(TypedDict, total=False):
+    """The options of a client."""
+
+    exact: bool
+    on_notice: Callable[[dict[str, Any]], None] | None
+    on_change: Callable[[Closing], bool] | None
+    wait_for_server: bool
+    open_timeout_s: float
+    request_timeout_s: float
+    ssl_context: ssl.SSLContext | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A client's settings, checked.
+
+    `exact`: numbers with a point become Decimal with every digit as sent, instead of float.
+    `on_notice`: called with each notice and each unasked error of the server.
+    `on_change`: asked when the server says "reconnect after a change" (4100-4199); True once the change is made.
+    `wait_for_server`: an unreachable server at the start is waited for instead of raised.
+    """
+
+    url: str
+    api_key: str | None = field(default=None, repr=False)
+    exact: bool = False
+    on_notice: Callable[[dict[str, Any]], None] | None = None
+    on_change: Callable[[Closing], bool] | None = None
+    wait_for_server: bool = False
+    open_timeout_s: float = 15.0
+    request_timeout_s: float = 10.0
+    ssl_context: ssl.SSLContext | None = None
+
+
+def client_settings(
+    url: str | None, api_key: str | None, *, options: ClientOptions, environment: Mapping[str, str] = os.environ
+) -> Settings:
+    """The settings of a client; raises BadParam for a wrong URL and AuthFailed for a key that cannot be one."""
+    address = url or environment.get("MDDS_URL") or DEFAULT_URL
+    key = api_key or environment.get("MDDS_API_KEY") or None
+    _check_url(address)
+    if key is not None and not (key.isascii() and key.isprintable() and " " not in key):
+        raise AuthFailed("the API key holds characters that no key has (spaces, line ends or non-ASCII)")
+    try:
+        return Settings(address, key, **options)
+    except TypeError as error:
+        raise BadParam(str(error).removeprefix("Settings.__init__() ")) from None
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the URL's host is this machine, which no proxy may stand before."""
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise BadParam(f"url: {error}: {url!r}") from None
+    if parts.scheme not in ("ws", "wss") or not parts.hostname:
+        raise BadParam(f"url: expected ws://host:port/stream/v1 or wss://…, got {url!r}")
+    if parts.username or parts.password or "mdds_live_" in url:
+        raise BadParam("url: a key never goes into a URL; use api_key or MDDS_API_KEY")
