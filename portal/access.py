@@ -1,4 +1,4 @@
-"""Who may do what in the portal: roles are Django groups.
+"""Who may do what in the portal: roles are Django groups (subscriptions/roles.py makes them).
 
 | role | sees | acts |
 |---|---|---|
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from django.contrib.auth.models import AnonymousUser, Group, Permission, User
+from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
@@ -24,17 +24,6 @@ VIEWER = "viewer"
 OPERATOR = "operator"
 ENTITLEMENT_ADMIN = "entitlement admin"
 ROLES = (VIEWER, OPERATOR, ENTITLEMENT_ADMIN)
-
-# role -> {app label: actions it may do on the app's records in the admin}
-RECORDS: dict[str, dict[str, tuple[str, ...]]] = {
-    VIEWER: {"feeds": ("view",), "replay": ("view",), "subscriptions": ("view",)},
-    OPERATOR: {"feeds": ("view", "change"), "replay": ("view",), "subscriptions": ("view",)},
-    ENTITLEMENT_ADMIN: {
-        "feeds": ("view",),
-        "replay": ("view",),
-        "subscriptions": ("view", "add", "change", "delete"),
-    },
-}
 
 Account = User | AnonymousUser
 View = Callable[..., HttpResponseBase]
@@ -79,14 +68,3 @@ def _guarded(view: View, allowed: Callable[[Account], bool]) -> View:
         return view(request, *args, **kwargs)
 
     return guarded
-
-
-def make_roles(**_: object) -> None:
-    """Make the groups and give them their permissions; what an administrator added stays."""
-    for role, records in RECORDS.items():
-        group, _made = Group.objects.get_or_create(name=role)
-        for app_label, actions in records.items():
-            prefixes = tuple(f"{action}_" for action in actions)
-            for permission in Permission.objects.filter(content_type__app_label=app_label):
-                if permission.codename.startswith(prefixes):
-                    group.permissions.add(permission)

@@ -116,6 +116,4 @@ class Rates:
 
     def of(self, reading: Reading, *path: str) -> float:
         """The rate of the total at `path`, or of all below it; 0 for a worker that is not alive any more."""
-        return sum(
-            value for below, value in self._rates.get(reading.key, {}).items() if below[: len(path)] == path
-        )
+        return sum(value for below, value in self._rates.get(reading.key, {}).items() if below[: len(path)] == path)

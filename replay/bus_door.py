@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Protocol
+from typing import Protocol
 
-from feeds.capture.raw_stage import RawMessage
+from feeds.bus.base import Bus, Outgoing
+from feeds.bus.threaded import ThreadedBus
 
 
 class RawDoor(Protocol):
     """What a player needs of a bus."""
 
-    async def publish_raw(self, messages: Sequence[RawMessage]) -> Any:
+    async def publish_raw(self, messages: Sequence[Outgoing], *, replay: bool = False) -> None:
         """Return when all are confirmed, in order."""
 
 
@@ -53,23 +54,11 @@ def install(door: Door | None) -> None:
     _door = _own_bus if door is None else door
 
 
-class _Bridged:
-    """A bus that lives on another thread's loop. Each publish waits for its confirm there, so nothing queues here."""
-
-    def __init__(self, bus: RawDoor, loop: asyncio.AbstractEventLoop) -> None:
-        self._bus = bus
-        self._loop = loop
-
-    async def publish_raw(self, messages: Sequence[RawMessage]) -> Any:
-        publish = asyncio.run_coroutine_threadsafe(self._bus.publish_raw(messages), self._loop)  # type: ignore[arg-type]
-        return await asyncio.wrap_future(publish)
-
-
-def bridge(bus: RawDoor, loop: asyncio.AbstractEventLoop) -> Door:
+def bridge(bus: Bus, loop: asyncio.AbstractEventLoop) -> Door:
     """A door to `bus`, which runs on `loop` in another thread and stays open when the task ends."""
 
     @asynccontextmanager
     async def door() -> AsyncIterator[RawDoor]:
-        yield _Bridged(bus, loop)
+        yield ThreadedBus(bus, loop)
 
     return door

@@ -10,12 +10,13 @@ has the same identity, and the parser drops it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from feeds.blocks import HEADER, Block, Entry, decode_block, encode_block
-from feeds.bus.base import BusDown, BusFull
+from feeds.bus.base import BusDown
 from feeds.capture.raw_stage import RawMessage, RawStage
 from feeds.journal import Position
 from replay.bus_door import RawDoor
@@ -201,16 +202,28 @@ class Player:
         self._pacer.sent(count, now_ns=self._clock.now_ns())
 
     async def _confirmed(self, messages: list[RawMessage]) -> None:
-        """Publish until the bus has confirmed. A retry repeats identities, which the parser drops."""
+        """Publish until the bus has confirmed, however long it is away; a cancel ends the wait."""
         since_ns = self._clock.now_ns()
         while True:
             try:
-                await self._bus.publish_raw(messages)
-                return
-            except (BusDown, BusFull) as refusal:
-                if self._clock.now_ns() - since_ns > BUS_WAIT_NS_MAX:
-                    raise BusAway(f"the bus was away for {BUS_WAIT_NS_MAX // 1_000_000_000} s: {refusal}") from refusal
-                await self._rest(BUS_RETRY_NS)
+                return await self._watched(self._bus.publish_raw(messages, replay=True), since_ns)
+            except BusDown as refusal:
+                self._patience(since_ns, str(refusal))
+                await self._rest(BUS_RETRY_NS)  # what was sent already goes out again; the parser drops it
+
+    async def _watched(self, publishing: Coroutine[Any, Any, None], since_ns: int) -> None:
+        task = asyncio.ensure_future(publishing)
+        try:
+            while not (await asyncio.wait({task}, timeout=SLEEP_NS_MAX / 1_000_000_000))[0]:
+                self._patience(since_ns, "it does not confirm")
+                await self._beat()
+            await task
+        finally:
+            task.cancel()
+
+    def _patience(self, since_ns: int, why: str) -> None:
+        if self._clock.now_ns() - since_ns > BUS_WAIT_NS_MAX:
+            raise BusAway(f"the bus was away for {BUS_WAIT_NS_MAX // 1_000_000_000} s: {why}")
 
     async def _end(self) -> None:
         """Release what is still held, then say that it is over: one control message per partition, behind all data."""

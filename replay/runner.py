@@ -75,7 +75,7 @@ class RowLedger:
         self._thread.shutdown()
 
 
-def run(job_id: int, *, data_dir: Path, limits: ReplayLimits = DEFAULT_LIMITS) -> str:
+def run(job_id: int, *, data_dir: Path, partitions: int, limits: ReplayLimits = DEFAULT_LIMITS) -> str:
     """Play the job to its end. Returns its state afterwards, or `held` when another worker has it."""
     worker = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     claim = jobs.claim(job_id, worker=worker, now=timezone.now())
@@ -83,7 +83,7 @@ def run(job_id: int, *, data_dir: Path, limits: ReplayLimits = DEFAULT_LIMITS) -
         log.info("replay %d is held by another worker or has ended", job_id)
         return "held"
     try:
-        outcome = asyncio.run(_play(claim, data_dir=data_dir, limits=limits))
+        outcome = asyncio.run(_play(claim, data_dir=data_dir, partitions=partitions, limits=limits))
     except Exception as error:  # any failure ends in the job's row, where the operator looks
         log.exception("replay %d failed", job_id)
         jobs.finish(claim, states.FAILED, now=timezone.now(), error=f"{type(error).__name__}: {error}")
@@ -100,10 +100,10 @@ def _ended(claim: jobs.Claim, outcome: str) -> str:
     return states.QUEUED if jobs.release(claim) else "held"
 
 
-async def _play(claim: jobs.Claim, *, data_dir: Path, limits: ReplayLimits) -> str:
+async def _play(claim: jobs.Claim, *, data_dir: Path, partitions: int, limits: ReplayLimits) -> str:
     ledger = RowLedger(claim)
     try:
-        order, feed = await ledger.call(lambda: _order(claim.job_id, limits=limits))
+        order, feed = await ledger.call(lambda: _order(claim.job_id, partitions=partitions, limits=limits))
         journal = JournalReader(data_dir / "journal" / feed.name)
         stage = RawStage(feed, origin=f"replay:{claim.job_id}")
         try:
@@ -116,9 +116,9 @@ async def _play(claim: jobs.Claim, *, data_dir: Path, limits: ReplayLimits) -> s
         await ledger.close()
 
 
-def _order(job_id: int, *, limits: ReplayLimits) -> tuple[PlayOrder, FeedConfig]:
+def _order(job_id: int, *, partitions: int, limits: ReplayLimits) -> tuple[PlayOrder, FeedConfig]:
     job = ReplayJob.objects.select_related("feed").get(pk=job_id)
-    (feed,) = load_feeds([job.feed.name])
+    (feed,) = load_feeds([job.feed.name], partitions=partitions)
     order = PlayOrder(
         from_ns=unix_ns(job.from_at),
         to_ns=unix_ns(job.to_at),

@@ -24,7 +24,7 @@ SWEEP_S = 10.0
 @shared_task(name="replay.play", acks_late=False, ignore_result=True)
 def play(job_id: int) -> str:
     """Play one job."""
-    return runner.run(int(job_id), data_dir=settings.MDDS.data_dir)
+    return runner.run(int(job_id), data_dir=settings.MDDS.data_dir, partitions=settings.MDDS.partitions)
 
 
 def enqueue(job: ReplayJob) -> None:
