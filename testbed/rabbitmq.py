@@ -9,6 +9,7 @@ from pathlib import Path
 
 from testbed.ports import free_port
 from testbed.process import PrivateService, find_binary
+from testbed.rabbitmq_tree import slim_tree
 
 SCRIPTS = ("/usr/lib/rabbitmq/bin", "/usr/lib/rabbitmq/lib/*/sbin", "/opt/rabbitmq/sbin")
 USER = "mdds"
@@ -62,6 +63,7 @@ class PrivateRabbitMQ(PrivateService):
         self.node = f"mdds{self.port}@localhost"
         self._distribution_port = free_port()
         self._epmd = _Epmd(self.folder)
+        self._tree: dict[str, str] = {}
 
     @property
     def url(self) -> str:
@@ -80,7 +82,7 @@ class PrivateRabbitMQ(PrivateService):
 
     def ctl(self, *arguments: str, timeout_s: float = 60.0) -> str:
         """Run `rabbitmqctl` against this node; returns what it printed."""
-        command = [find_binary("rabbitmqctl", package="rabbitmq-server", folders=SCRIPTS), "-n", self.node, "-q"]
+        command = [_script("rabbitmqctl"), "-n", self.node, "-q"]
         done = subprocess.run(
             [*command, *arguments], env=self._environment(), capture_output=True, text=True, timeout=timeout_s
         )
@@ -108,14 +110,18 @@ class PrivateRabbitMQ(PrivateService):
             CONFIGURATION.format(port=self.port, user=USER, password=PASSWORD, vhost=VHOST)
         )
         (self.folder / "env.conf").write_text("")
+        self._tree = slim_tree(Path(_script("rabbitmq-server")), self.folder / "tree")
 
     def _command(self) -> list[str]:
-        # The script itself, not Debian's wrapper: that one changes to the rabbitmq account.
-        return [find_binary("rabbitmq-server", package="rabbitmq-server", folders=SCRIPTS)]
+        if self._tree:
+            return [f"{self._tree['RABBITMQ_SCRIPTS_DIR']}/rabbitmq-server"]
+        return [_script("rabbitmq-server")]
 
     def _environment(self) -> dict[str, str]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("RABBITMQ_", "ERL_"))}
-        return kept | {
+        return {
+            **kept,
+            **self._tree,
             "HOME": str(self.folder / "home"),
             "RABBITMQ_NODENAME": self.node,
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
@@ -145,6 +151,11 @@ class PrivateRabbitMQ(PrivateService):
                 return probe.recv(1) == b"\x01"
         except OSError:
             return False
+
+
+def _script(name: str) -> str:
+    """RabbitMQ's own script, not Debian's wrapper: that one changes to the rabbitmq account."""
+    return find_binary(name, package="rabbitmq-server", folders=SCRIPTS)
 
 
 def _connects(port: int) -> bool:

@@ -18,6 +18,7 @@ from testbed.ports import PORT_MAX, PORT_MIN, SYSTEM_OFFSETS, free_base_port, is
 from testbed.postgresql import PrivatePostgreSQL
 from testbed.process import ServiceMissing, ServiceNotStarted, find_binary
 from testbed.rabbitmq import ControlFailed, PrivateRabbitMQ
+from testbed.rabbitmq_tree import slim_tree
 from testbed.redis import PrivateRedis
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -143,3 +144,11 @@ def test_a_base_port_has_all_its_ports_free() -> None:
 
 def test_postgresql_does_not_run_as_root(postgresql: PrivatePostgreSQL) -> None:
     assert os.stat(f"/proc/{postgresql.pid}").st_uid != 0  # noqa: PTH116
+
+
+def test_a_foreign_packaging_is_used_as_it_is(tmp_path: Path) -> None:
+    script = tmp_path / "elsewhere" / "rabbitmq-server"
+    script.parent.mkdir()
+    script.touch()
+    assert slim_tree(script, tmp_path / "tree") == {}
+    assert not (tmp_path / "tree").exists()
