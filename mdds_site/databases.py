@@ -1,6 +1,7 @@
 """Turns the database URL into Django's DATABASES."""
 
 import os
+import tempfile
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -21,7 +22,7 @@ def _sqlite(data_dir: Path) -> dict[str, object]:
         "NAME": data_dir / "mdds.sqlite3",
         "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 10, "init_command": SQLITE_PRAGMAS},
         # A file of its own for each test run: threads need a database they can share, runs must not.
-        "TEST": {"NAME": data_dir / f"test-{os.getpid()}.sqlite3"},
+        "TEST": {"NAME": Path(tempfile.gettempdir()) / f"mdds-test-{os.getpid()}.sqlite3"},
     }
 
 

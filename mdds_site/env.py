@@ -211,7 +211,7 @@ def _time_zone(read: Reader) -> str:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError):
         read.bad("MDDS_TIME_ZONE", "a time zone name such as Asia/Ho_Chi_Minh", found=name)
-        return "UTC"
+        return "Asia/Ho_Chi_Minh"
     return name
 
 

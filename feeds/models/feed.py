@@ -112,12 +112,17 @@ class Line(models.Model):
         return f"{self.feed_id and self.feed.name}/{self.name}"
 
     def clean(self) -> None:
-        if not self.group:
-            return
-        multicast = ipaddress.IPv4Address(self.group).is_multicast
-        if self.source and not multicast:
+        if self.source and _is_multicast(self.group) is False:
             raise ValidationError({"source": f"{self.group} is no multicast group; a source needs one."})
-        if self.source and ipaddress.IPv4Address(self.source).is_multicast:
+        if _is_multicast(self.source):
             raise ValidationError({"source": f"{self.source} is a multicast group, not a sender."})
-        if ipaddress.IPv4Address(self.interface).is_multicast:
+        if _is_multicast(self.interface):
             raise ValidationError({"interface": f"{self.interface} is a multicast group, not an interface."})
+
+
+def _is_multicast(address: str | None) -> bool | None:
+    """None when it is no address: the field's own validator says so."""
+    try:
+        return ipaddress.IPv4Address(address or "").is_multicast
+    except ipaddress.AddressValueError:
+        return None

@@ -11,6 +11,7 @@ from django.utils.module_loading import import_string
 
 from feeds.bus.factory import open_bus
 from feeds.worker import run_workers
+from subscriptions.gateway.edges import database_edges
 from subscriptions.gateway.layer import GatewaySettings, stream_layer
 from subscriptions.gateway.server import GatewayServer
 from subscriptions.gateway.worker import GatewayWorker
@@ -41,7 +42,7 @@ class Command(BaseCommand):
         worker = GatewayWorker(
             bus,
             layer=stream_layer(),
-            control=channel_layers["control"],
+            edges=database_edges(control=channel_layers["control"]),
             settings=GatewaySettings(
                 flush_ms=mdds.flush_ms,
                 outbox_bytes_max=mdds.outbox_bytes_max,

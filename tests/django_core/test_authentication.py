@@ -1,0 +1,148 @@
+"""From the secret a client presents to its grant, or the protocol's code for why not."""
+
+from __future__ import annotations
+
+import datetime
+from datetime import UTC
+
+import pytest
+from pytest_django import DjangoAssertNumQueries
+
+from subscriptions import api_keys
+from subscriptions.authentication import AuthError, anonymous_grant, authenticate, refresh_grant
+from subscriptions.entitlements import Limits, effective_access
+from subscriptions.grants import nanoseconds
+from subscriptions.models import Contract, Entitlement
+from tests.django_core.cast import Cast
+
+NOW = datetime.datetime(2026, 11, 20, 3, tzinfo=UTC)
+HOUR = datetime.timedelta(hours=1)
+
+
+def refused(secret: str, ip: str | None = None, at: datetime.datetime = NOW) -> str:
+    with pytest.raises(AuthError) as caught:
+        authenticate(secret, ip, at)
+    assert secret not in str(caught.value)
+    return caught.value.code
+
+
+def test_a_valid_key_gives_its_subscribers_grant(cast: Cast) -> None:
+    grant = authenticate(cast.secrets["alice"], "203.0.113.7", NOW)
+    assert (grant.subscriber_id, grant.subscriber, grant.key_id) == (cast.alice.pk, "alice", cast.alice_key.public_id)
+    assert grant.scopes == {"stream", "replay", "history"}
+    assert grant.limits == Limits(symbols=1024, ops_per_s=10, queue_bytes=1_048_576, sessions=10)
+    assert {(rule.product, rule.public) for rule in grant.rules} == {("rt", False), ("pub", True)}
+    decision = effective_access(grant, "trade", symbol="FPT", market="STO", at_ns=nanoseconds(NOW))
+    assert (decision.allowed, decision.rule) == (
+        True,
+        f"product rt by contract A-1, entitlement {cast.alice_right.pk}",
+    )
+
+
+def test_a_subscriber_has_no_more_than_its_own_contracts(cast: Cast) -> None:
+    grant = authenticate(cast.secrets["bob"], None, NOW)
+    assert [rule.product for rule in grant.rules] == ["pub"]
+    assert grant.limits.sessions == 3
+
+
+def test_a_mistyped_key_costs_no_query(cast: Cast, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    with django_assert_num_queries(0):
+        assert refused(cast.secrets["alice"][:-1] + "!") == "AUTH_FAILED"
+
+
+def test_an_unknown_key_and_a_forged_secret_are_told_alike(cast: Cast) -> None:
+    unknown = api_keys.generate()
+    body = f"mdds_live_{cast.alice_key.public_id}_{'A' * 43}"
+    for text in (unknown.text, body + api_keys.checksum(body)):
+        with pytest.raises(AuthError) as caught:
+            authenticate(text, None, NOW)
+        assert (caught.value.code, caught.value.msg) == ("AUTH_FAILED", "invalid key")
+
+
+def test_revoked_expired_blocked_and_without_contract(cast: Cast) -> None:
+    cast.alice_key.revoked_at = NOW
+    cast.alice_key.save()
+    cast.bob_key.expires_at = NOW
+    cast.bob_key.save()
+    assert refused(cast.secrets["alice"]) == "KEY_REVOKED"
+    assert refused(cast.secrets["bob"]) == "KEY_EXPIRED"
+    assert refused(cast.secrets["charlie"]) == "CONTRACT_ENDED"
+    assert authenticate(cast.secrets["bob"], None, NOW - HOUR).expires_ns == nanoseconds(NOW)
+    cast.bob.blocked = True
+    cast.bob.save()
+    assert refused(cast.secrets["bob"], at=NOW - HOUR) == "KEY_REVOKED"
+
+
+@pytest.mark.parametrize(
+    ("ip", "code"),
+    [
+        ("203.0.113.7", None),
+        ("::ffff:203.0.113.7", None),
+        ("2001:db8::1", None),
+        ("203.0.114.1", "IP_NOT_ALLOWED"),
+        (None, "IP_NOT_ALLOWED"),
+        ("nonsense", "IP_NOT_ALLOWED"),
+    ],
+)
+def test_the_address_list(cast: Cast, ip: str | None, code: str | None) -> None:
+    cast.alice_key.addresses = ["203.0.113.0/24", "2001:db8::1"]
+    cast.alice_key.save()
+    if code is None:
+        assert authenticate(cast.secrets["alice"], ip, NOW).subscriber == "alice"
+    else:
+        assert refused(cast.secrets["alice"], ip) == code
+
+
+def test_contract_days_are_days_of_the_exchange(cast: Cast) -> None:
+    Contract.objects.filter(pk=cast.alice_contract.pk).update(ends_on=datetime.date(2026, 11, 20))
+    last = datetime.datetime(2026, 11, 20, 16, 59, 59, tzinfo=UTC)  # 23:59:59 in Vietnam
+    grant = authenticate(cast.secrets["alice"], None, last)
+    after = last + datetime.timedelta(seconds=1)
+    codes = [
+        effective_access(grant, "trade", symbol="FPT", market="STO", at_ns=nanoseconds(at)).code for at in (last, after)
+    ]
+    assert codes == [None, "CONTRACT_ENDED"]
+    assert refused(cast.secrets["alice"], at=after) == "CONTRACT_ENDED"
+
+
+def test_an_entitlement_holds_in_its_own_dates_and_for_its_symbols(cast: Cast) -> None:
+    Entitlement.objects.filter(pk=cast.alice_right.pk).update(
+        starts_on=datetime.date(2026, 11, 21), ends_on=datetime.date(2026, 11, 21), symbols=["FPT"]
+    )
+    grant = authenticate(cast.secrets["alice"], None, NOW)
+
+    def code(symbol: str, day: int) -> str | None:
+        at = datetime.datetime(2026, 11, day, 5, tzinfo=UTC)
+        return effective_access(grant, "trade", symbol=symbol, market="STO", at_ns=nanoseconds(at)).code
+
+    assert [code("FPT", 20), code("FPT", 21), code("FPT", 22)] == ["CONTRACT_ENDED", None, "CONTRACT_ENDED"]
+    assert code("VNM", 21) == "NOT_ENTITLED"
+
+
+def test_a_running_session_is_refreshed_by_id(cast: Cast) -> None:
+    key_id = cast.alice_key.public_id
+    assert refresh_grant(key_id, NOW) == authenticate(cast.secrets["alice"], None, NOW)
+    cast.alice_right.delete()
+    assert [rule.product for rule in refresh_grant(key_id, NOW).rules] == ["pub"]
+    cast.alice_key.delete()
+    with pytest.raises(AuthError, match="KEY_REVOKED"):
+        refresh_grant(key_id, NOW)
+
+
+def test_without_a_key_only_public_products_with_tighter_limits(cast: Cast) -> None:
+    grant = anonymous_grant()
+    assert (grant.key_id, grant.subscriber_id, [rule.product for rule in grant.rules]) == ("", 0, ["pub"])
+    assert grant.limits.symbols < 1024
+    assert refresh_grant("") == grant
+
+
+def test_last_use_is_written_once_a_minute(cast: Cast) -> None:
+    def used(at: datetime.datetime) -> datetime.datetime | None:
+        authenticate(cast.secrets["alice"], None, at)
+        cast.alice_key.refresh_from_db()
+        return cast.alice_key.last_used_at
+
+    second = datetime.timedelta(seconds=1)
+    assert used(NOW) == NOW
+    assert used(NOW + 59 * second) == NOW
+    assert used(NOW + 60 * second) == NOW + 60 * second
