@@ -16,6 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from testbed.ports import free_base_port
+
 ROOT = Path(__file__).resolve().parents[2]
 LABELS = ("login", "key", "try", "portal", "stream")
 READY_S_MAX = 60.0
@@ -28,6 +30,8 @@ class Running:
 
     process: subprocess.Popen[str]
     printed: dict[str, list[str]]
+    port: int
+    data: Path
 
     def line(self, label: str) -> str:
         return self.printed[label][0]
@@ -40,12 +44,12 @@ class Running:
         return time.monotonic() - started
 
 
-def start(*arguments: str, log: Path, cwd: Path) -> Running:
+def start(*options: str, port: int, data: Path, log: Path) -> Running:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MDDS_", "DJANGO_"))}
     with log.open("w") as errors:
         process = subprocess.Popen(
-            [str(ROOT / "bin" / "run"), *arguments],
-            cwd=cwd,
+            [str(ROOT / "bin" / "run"), "--port", str(port), "--data", str(data), *options],
+            cwd=log.parent,  # any folder will do
             env=kept,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -65,7 +69,7 @@ def start(*arguments: str, log: Path, cwd: Path) -> Running:
     if not all(printed.values()):
         end(process)
         pytest.fail(f"bin/run printed {printed}\n{log.read_text()[-4000:]}")
-    return Running(process, printed)
+    return Running(process, printed, port, data)
 
 
 def end(process: subprocess.Popen[str]) -> None:
@@ -83,11 +87,8 @@ def end(process: subprocess.Popen[str]) -> None:
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    from testbed.ports import free_base_port
-
     folder = tmp_path_factory.mktemp("run")
-    arguments = ["--port", str(free_base_port()), "--data", str(folder / "data"), "--rate", "300"]
-    running = start(*arguments, log=folder / "errors.log", cwd=folder)
+    running = start("--rate", "300", port=free_base_port(), data=folder / "data", log=folder / "errors.log")
     yield running
     end(running.process)
 
@@ -105,10 +106,8 @@ def left_over(session: int) -> list[str]:
 
 def test_each_line_is_printed_once_in_its_form(system: Running) -> None:
     assert {label: len(lines) for label, lines in system.printed.items()} == dict.fromkeys(LABELS, 1)
-    port = re.search(r":(\d+)", system.line("portal"))
-    assert port is not None
-    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/?", system.line("portal"))
-    assert system.line("stream") == f"ws://127.0.0.1:{port.group(1)}/stream/v1"
+    assert system.line("portal").rstrip("/") == f"http://127.0.0.1:{system.port}"
+    assert system.line("stream") == f"ws://127.0.0.1:{system.port}/stream/v1"
     assert re.fullmatch(r"\S+ \S{8,}", system.line("login"))
     assert re.fullmatch(r"mdds_live_[0-9A-Za-z]{8}_\S{49}", system.line("key"))
     assert f"MDDS_API_KEY={system.line('key')} MDDS_URL={system.line('stream')} " in system.line("try")
@@ -130,11 +129,10 @@ def test_the_pasted_line_streams_quotes_and_trades(system: Running, tmp_path: Pa
 
 
 def test_a_second_start_on_the_port_is_refused(system: Running, tmp_path: Path) -> None:
-    port = system.line("stream").split(":")[2].split("/")[0]
-    command = [str(ROOT / "bin" / "run"), "--port", port, "--data", str(tmp_path / "other")]
+    command = [str(ROOT / "bin" / "run"), "--port", str(system.port), "--data", str(tmp_path / "other")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (1, "")
-    assert f"port {port} on 127.0.0.1 is in use" in done.stderr
+    assert f"port {system.port} on 127.0.0.1 is in use" in done.stderr
 
 
 def test_interrupt_ends_it_with_nothing_left(system: Running) -> None:
@@ -144,18 +142,11 @@ def test_interrupt_ends_it_with_nothing_left(system: Running) -> None:
 
 
 def test_without_simulator_and_again_on_the_same_data(system: Running, tmp_path: Path) -> None:
-    first_login, first_key = system.line("login"), system.line("key")
-    folder = re.search(r"MDDS_URL=ws://[^ ]+:(\d+)/", system.line("try"))
-    assert folder is not None
-    command_line = psutil.Process(system.process.pid).cmdline() if system.process.poll() is None else []
-    assert command_line == []  # the test before ended it
-    data = next(Path(argument) for argument in system.process.args if str(argument).endswith("/data"))  # type: ignore[union-attr]
-    running = start(
-        "--no-simulator", "--port", folder.group(1), "--data", str(data), log=tmp_path / "errors.log", cwd=tmp_path
-    )
+    assert system.process.poll() is not None, "the test before ends it"
+    running = start("--no-simulator", port=system.port, data=system.data, log=tmp_path / "errors.log")
     try:
-        assert (running.line("login"), running.line("key")) == (first_login, first_key)
-        took = running.interrupt()
-        assert took < END_S_MAX
+        assert running.line("login") == system.line("login")
+        assert running.line("key") == system.line("key")
+        assert running.interrupt() < END_S_MAX
     finally:
         end(running.process)
