@@ -16,7 +16,7 @@ from subscriptions.close_codes import CLOSE_OF_ERROR, CloseCode
 from subscriptions.entitlements import Grant
 from subscriptions.gateway import replies
 from subscriptions.gateway.asgi_sink import AsgiSink
-from subscriptions.gateway.authenticator import Authenticator
+from subscriptions.gateway.edges import Keys
 from subscriptions.gateway.handshake import Offer, read_offer
 from subscriptions.gateway.layer import Seat, Sink, StreamLayer
 from subscriptions.gateway.wire import EXTENSION, GatewayProtocol, WireSink
@@ -28,7 +28,7 @@ FAILED_LOGIN_DELAY_S = 0.5  # before a bad key is told so: a crash loop with one
 
 
 class StreamConsumer(AsyncConsumer):  # type: ignore[misc]
-    authenticator: ClassVar[Authenticator | None] = None
+    keys: ClassVar[Keys | None] = None  # the running worker's; without a worker nobody gets in
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         self.seat: Seat | None = None
@@ -44,12 +44,6 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]
     @property
     def layer(self) -> StreamLayer:
         return self.channel_layer
-
-    @classmethod
-    def keys(cls) -> Authenticator:
-        if cls.authenticator is None:
-            cls.authenticator = Authenticator()
-        return cls.authenticator
 
     # ASGI events
 
@@ -113,12 +107,17 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]
         if len(self.layer.seats) >= self.layer.settings.sessions_max:
             raise ProtocolError("OVERLOADED", "this gateway has its most sessions", fatal=True)
         if offer.secret is None:
-            return await self.keys().anonymous()
+            return await self._ask_keys().anonymous()
         return await self._login(offer.secret, offer.address)
+
+    def _ask_keys(self) -> Keys:
+        if self.keys is None:
+            raise ProtocolError("SHUTDOWN", "this gateway is not running: come back in a moment", fatal=True)
+        return self.keys
 
     async def _login(self, secret: str, address: str | None) -> Grant:
         try:
-            grant = await self.keys().login(secret, address)
+            grant = await self._ask_keys().login(secret, address)
         except ProtocolError as error:
             if error.code != "OVERLOADED":
                 await asyncio.sleep(FAILED_LOGIN_DELAY_S)

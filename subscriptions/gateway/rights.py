@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any
 
 from subscriptions.close_codes import CLOSE_OF_ERROR, CloseCode
-from subscriptions.entitlements import Grant
 from subscriptions.gateway import replies
+from subscriptions.gateway.edges import Keys
 from subscriptions.gateway.layer import Seat, StreamLayer
 from subscriptions.protocol import ProtocolError
 
@@ -20,10 +20,6 @@ POLL_S = 0.5  # between two rounds of asking; a change reaches a session within 
 KEYS_PER_ROUND = 25  # asked in a round while notices arrive, in turn; all of them while the control layer fails
 ASKED_AT_ONCE = 8
 RETRY_S = 0.5
-
-
-class Keys(Protocol):
-    async def refresh(self, key_id: str) -> Grant: ...
 
 
 class RightsWatch:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import islice
 
+from subscriptions.gateway.heads import LIVE
 from subscriptions.gateway.intake import Intake
 from subscriptions.gateway.layer import StreamLayer
+from subscriptions.gateway.session import Subscription
 from subscriptions.gateway.totals import Totals
 
 SESSIONS_SHOWN_MAX = 200
+SUBSCRIPTIONS_SHOWN_MAX = 8
+SYMBOLS_SHOWN_MAX = 6
 
 
 def gateway_counts(layer: StreamLayer, intake: Intake) -> dict[str, int]:
@@ -30,11 +35,20 @@ def gateway_counts(layer: StreamLayer, intake: Intake) -> dict[str, int]:
     }  # fmt: skip
 
 
+# What a status page shows as lost on the way. A redelivered record is no loss, and `discarded` is a client that left.
+DROPS_SHOWN = ("unreadable", "unnumbered", "lost", "refused", "conflated", "skipped")
+
+
+def drops(counts: Mapping[str, int]) -> dict[str, int]:
+    return {reason: counts[reason] for reason in DROPS_SHOWN}
+
+
 def session_rows(layer: StreamLayer) -> list[dict[str, object]]:
     """At most SESSIONS_SHOWN_MAX open sessions, oldest first."""
     rows: list[dict[str, object]] = []
     for seat in islice(layer.seats.values(), SESSIONS_SHOWN_MAX):
         session, outbox = seat.session, seat.outbox
+        member = layer.hub.members.get(session.name)
         rows.append(
             {
                 "session": session.public_id,
@@ -42,18 +56,30 @@ def session_rows(layer: StreamLayer) -> list[dict[str, object]]:
                 "key_id": session.grant.key_id if session.grant else "",
                 "address": session.address,
                 "subscriptions": [
-                    {"sid": one.sid, "ch": one.operation.channel, "origin": one.operation.origin,
-                     "symbols": list(islice(one.symbols, 20)), "count": len(one.symbols)}
-                    for one in islice(session.subscriptions.values(), 20)
+                    _words(one) for one in islice(session.subscriptions.values(), SUBSCRIPTIONS_SHOWN_MAX)
                 ],
-                "streams": len(layer.hub.members[session.name].streams) if session.name in layer.hub.members else 0,
-                "sent_records": outbox.delivered,
-                "sent_bytes": outbox.sent_bytes,
+                "streams": len(member.streams) if member is not None else 0,
+                "records_out": outbox.delivered,
+                "bytes_out": outbox.sent_bytes,
                 "queued_bytes": outbox.queued_bytes,
                 "conflated": outbox.conflated,
                 "skipped": outbox.skipped,
                 "opened_ns": session.opened_ns,
                 "state": "slow" if outbox.slow else session.state,
             }
-        )  # fmt: skip
+        )
     return rows
+
+
+def _words(subscription: Subscription) -> str:
+    """`depth FPT VNM +18`, `trade * replay:12`."""
+    operation = subscription.operation
+    names = " ".join(islice(subscription.symbols, SYMBOLS_SHOWN_MAX))
+    more = len(subscription.symbols) - SYMBOLS_SHOWN_MAX
+    parts = [
+        operation.channel,
+        names,
+        f"+{more}" if more > 0 else "",
+        operation.origin if operation.origin != LIVE else "",
+    ]
+    return " ".join(part for part in parts if part)

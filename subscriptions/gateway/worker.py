@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
 
 from feeds.bus.base import Bus
 from subscriptions.close_codes import CloseCode
 from subscriptions.gateway import metrics, replies
-from subscriptions.gateway.authenticator import Authenticator
 from subscriptions.gateway.consumer import StreamConsumer
-from subscriptions.gateway.instruments import read_instruments
+from subscriptions.gateway.edges import GatewayEdges
 from subscriptions.gateway.intake import Intake, ParsedSource
 from subscriptions.gateway.layer import GatewaySettings, Seat, StreamLayer
 from subscriptions.gateway.rights import RightsWatch
-from subscriptions.gateway.status import gateway_counts, session_rows
+from subscriptions.gateway.status import drops, gateway_counts, session_rows
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +30,8 @@ class GatewayWorker:
         bus: ParsedSource,
         *,
         layer: StreamLayer,
-        control: Any,
         settings: GatewaySettings,
+        edges: GatewayEdges,
         name: str = "gateway",
         own_bus: Bus | None = None,
     ) -> None:
@@ -43,8 +41,8 @@ class GatewayWorker:
         self.layer = layer
         layer.settings = settings
         self.intake = Intake(bus, layer=layer, name=name)
-        self.keys = Authenticator()
-        self.rights = RightsWatch(layer, keys=self.keys, control=control)
+        self.edges = edges
+        self.rights = RightsWatch(layer, keys=edges.keys, control=edges.control)
         self._carrier = metrics.Carrier()
         self._rates: dict[str, float] = {"records_in": 0.0, "delivered": 0.0, "sent_bytes": 0.0}
         self._before: dict[str, int] = {}
@@ -52,7 +50,7 @@ class GatewayWorker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; the sessions themselves are closed by the server."""
-        StreamConsumer.authenticator = self.keys
+        StreamConsumer.keys = self.edges.keys
         tasks: list[asyncio.Task[None]] = []
         try:
             if self.own_bus is not None:
@@ -69,8 +67,8 @@ class GatewayWorker:
                 for task in tasks:
                     task.cancel()
         finally:
-            StreamConsumer.authenticator = None
-            self.keys.close()
+            StreamConsumer.keys = None
+            self.edges.keys.close()
             if self.own_bus is not None:
                 await self.own_bus.close()
 
@@ -78,6 +76,9 @@ class GatewayWorker:
         counts = gateway_counts(self.layer, self.intake)
         return {
             **counts,
+            "records_out": counts["delivered"],
+            "bytes_out": counts["sent_bytes"],
+            "dropped": drops(counts),
             "clients": len(self.layer.seats),
             "subscriptions": sum(len(member.streams) for member in self.layer.hub.members.values()),
             "streams": sum(len(streams) for streams in self.layer.hub.origins.values()),
@@ -151,6 +152,6 @@ class GatewayWorker:
     async def _read_instruments(self) -> None:
         """A database that fails leaves the catalog as it was."""
         try:
-            self.layer.catalog.replace(await read_instruments())
+            self.layer.catalog.replace(await self.edges.read_instruments())
         except Exception as error:
             log.warning("instruments not read: %s: %s", type(error).__name__, error)

@@ -1,0 +1,16 @@
+"""A running gateway for the tests that need sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.gateway.running import RunningGateway, running
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[RunningGateway]:
+    with running(tmp_path) as one:
+        yield one
