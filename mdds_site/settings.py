@@ -1,7 +1,6 @@
 """Django's settings, all derived from the typed environment of mdds_site.env."""
 
 import os
-from importlib.util import find_spec
 from pathlib import Path
 
 from mdds_site import admin_look, celery_settings, channel_layers_settings, data_dir, databases, env
@@ -31,7 +30,8 @@ INSTALLED_APPS = [
     "django_prometheus",
     "feeds.apps.FeedsConfig",
     "subscriptions.apps.SubscriptionsConfig",
-    *(f"{name}.apps.{name.title()}Config" for name in ("replay", "portal") if find_spec(f"{name}.apps")),
+    "replay.apps.ReplayConfig",
+    "portal.apps.PortalConfig",
 ]
 
 MIDDLEWARE = [
@@ -86,7 +86,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
-LOGIN_URL = "admin:login"
+LOGIN_URL = "portal:login"
 LOGIN_REDIRECT_URL = "/"
 SESSION_COOKIE_AGE = 8 * 3600
 # Cookies know no port: two systems on one machine must not overwrite each other's.

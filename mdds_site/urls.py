@@ -1,7 +1,5 @@
 """The site's URLs."""
 
-from importlib.util import find_spec
-
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
@@ -12,6 +10,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("health/live", health.live, name="health-live"),
     path("health/ready", health.ready, name="health-ready"),
     path("", include("django_prometheus.urls")),
+    path("", include("portal.urls")),
 ]
-if find_spec("portal.urls"):
-    urlpatterns.append(path("", include("portal.urls")))

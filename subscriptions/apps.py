@@ -13,5 +13,5 @@ class SubscriptionsConfig(AppConfig):
 
         notices.connect()
         # Once, when the last app's permissions exist: a role spans apps.
-        last = list(apps.get_app_configs())[-1]
+        last = [config for config in apps.get_app_configs() if config.models_module][-1]
         post_migrate.connect(roles.ensure_roles, sender=last, dispatch_uid="roles")

@@ -41,7 +41,9 @@ class AuditedAdmin(admin.ModelAdmin):
             record(request, "change", form.instance, change=audit.difference(before, after))
 
     def save_formset(self, request: HttpRequest, form: ModelForm, formset: BaseModelFormSet, change: bool) -> None:
-        stored = {row.pk: audit.fields_of(row) for row in formset.get_queryset()}
+        # Read again: the formset's own rows carry the new values already.
+        kept = [form.instance.pk for form in formset.initial_forms]
+        stored = {row.pk: audit.fields_of(row) for row in formset.model._default_manager.filter(pk__in=kept)}
         gone = [form.instance for form in formset.deleted_forms if form.instance.pk]
         for row in gone:
             record(request, "delete", row, change=(stored.get(row.pk), None))

@@ -59,7 +59,8 @@ def test_a_feeds_limits_are_positive(feed: Feed, values: dict[str, int]) -> None
 
 
 @pytest.mark.parametrize(
-    ("markets", "words"), [(["ABC"], "'ABC' is not known"), (["STO", "STO"], "twice"), ("STO", "not a list"), ([], "cannot be blank")]
+    ("markets", "words"),
+    [(["ABC"], "'ABC' is not known"), (["STO", "STO"], "twice"), ("STO", "not a list"), ([], "cannot be blank")],
 )
 def test_markets_are_known_codes(feed: Feed, markets: object, words: str) -> None:
     with pytest.raises(ValidationError, match=words) as caught:
