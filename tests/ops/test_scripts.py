@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -93,3 +94,16 @@ def test_the_makefile_calls_scripts_that_exist() -> None:
     called = set(re.findall(r"^\t(bin/\w+)", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert {"bin/run", "bin/test", "bin/lint", "bin/bench"} <= called
     assert all(os.access(ROOT / script, os.X_OK) for script in called)
+
+
+def test_missing_services_are_named_in_one_line(tmp_path: Path) -> None:
+    # A PATH without apt-get, Redis and a browser, as on a machine that is not Debian.
+    for tool in ("dirname", "id", "tr", "ls", "sh", "cat", "sed"):
+        found = shutil.which(tool)
+        assert found is not None
+        (tmp_path / tool).symlink_to(found)
+    done = run("bin/test", cwd=tmp_path, PATH=str(tmp_path))
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert re.match(
+        r"bin/test: missing: .*redis-server .*chromium; install them first \(on Debian, as root", done.stderr
+    )
