@@ -74,13 +74,13 @@ def boxes(sample: Sample) -> list[Box]:
 
 
 def _upstream(sample: Sample) -> list[Box]:
-    count, size, rate = quantities.count, quantities.size, quantities.rate
+    count, size, rate = quantities.compact, quantities.size, quantities.rate
     kernel_drops = sample.total("capture", "kernel_drops")
     missing, backlog = sample.total("publisher", "missing"), sample.total("publisher", "backlog_bytes")
     return [
         Box("capture", "Capture", "Reads the lines and writes the journal, nothing else.", sample.light("capture"),
             rate(sample.rate("capture", "datagrams_total")),
-            (("datagrams", count(sample.total("capture", "datagrams_total")), False),
+            (("total", count(sample.total("capture", "datagrams_total")), False),
              ("kernel drops", count(kernel_drops), kernel_drops > 0)), "workers"),
         Box("journal", "Journal", "Every datagram as it arrived: the truth that all else is made from.",
             sample.light("capture"), f"{size(sample.rate('capture', 'journal_bytes'))}/s",
@@ -98,7 +98,7 @@ def _upstream(sample: Sample) -> list[Box]:
 
 
 def _downstream(sample: Sample) -> list[Box]:
-    count, rate = quantities.count, quantities.rate
+    count, rate = quantities.compact, quantities.rate
     dead, dropped = sample.total("parser", "dead"), sum(sample.total("gateway", name) for name in GATEWAY_LOSSES)
     records, size = sample.name_in_use("gateway", *GATEWAY_RECORDS), sample.name_in_use("gateway", *GATEWAY_BYTES)
     clients = sample.total("gateway", "clients")
@@ -116,7 +116,7 @@ def _downstream(sample: Sample) -> list[Box]:
             (("delivered", count(sample.total("gateway", records)), False),
              ("dropped", count(dropped), dropped > 0)), "drops"),
         Box("clients", "Clients", "Authenticated WebSocket sessions.",
-            sample.light("gateway") if clients else GREY, f"{count(clients)} connected",
-            (("subscriptions", count(sample.total("gateway", "subscriptions")), False),
+            sample.light("gateway") if clients else GREY, count(clients),
+            (("streams", count(sample.total("gateway", "subscriptions")), False),
              ("out", f"{quantities.size(sample.rate('gateway', size))}/s", False)), "sessions"),
     ]  # fmt: skip

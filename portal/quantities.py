@@ -10,6 +10,16 @@ def count(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
 
 
+def compact(value: float | None) -> str:
+    """Three digits from a hundred thousand on: `1,234`, `124k`, `12.5M`, `125M`."""
+    if value is None:
+        return "–"
+    for step, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= step and value >= 1e5:
+            return f"{value / step:.0f}{unit}" if value >= 100 * step else f"{value / step:.1f}{unit}"
+    return count(value)
+
+
 def rate(value: float | None) -> str:
     """Events per second: one decimal below ten, none above."""
     if value is None:

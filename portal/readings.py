@@ -114,6 +114,11 @@ class Rates:
             self._rates[reading.key] = {}
         self._before[reading.key] = (reading, totals)
 
+    @property
+    def known(self) -> bool:
+        """Whether there was a second sample of any worker yet."""
+        return any(self._rates.values())
+
     def of(self, reading: Reading, *path: str) -> float:
         """The rate of the total at `path`, or of all below it; 0 for a worker that is not alive any more."""
         return sum(value for below, value in self._rates.get(reading.key, {}).items() if below[: len(path)] == path)

@@ -60,7 +60,13 @@ class StatusBoard:
             before = self._snapshot
             snapshot = self._fresh(now)
             if snapshot is not before or not self._frame:
-                self._frame = json.dumps({"t": "status", "point": snapshot.point.row(), "html": fragments(snapshot)})
+                self._frame = json.dumps(
+                    {
+                        "t": "status",
+                        "point": snapshot.point.row() if self._rates.known else None,
+                        "html": fragments(snapshot),
+                    }
+                )
             return self._frame
 
     def history(self, now: datetime) -> str:
@@ -89,7 +95,8 @@ class StatusBoard:
             sample.rate("gateway", sample.name_in_use("gateway", *GATEWAY_RECORDS)),
             sample.latency_ms("p99"),
         )
-        self._history.add(point)
+        if self._rates.known:
+            self._history.add(point)  # the first sample has no rates: it would be a dip that never was
         return Snapshot(
             at=now,
             light=worst([row.light for row in workers] + [row.light for row in feeds]),

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from portal import quantities
 from portal.picture import Sample
-from portal.readings import AMBER, GREEN, GREY, RED, flatten
+from portal.readings import AMBER, GREEN, GREY, RED, flatten, worst
 
 SYMBOLS_SHOWN = 4  # of one subscription
 SESSIONS_MAX = 200  # rows sent to the page each second; the rest is counted
@@ -45,6 +45,11 @@ class FeedRow:
     light: str
     state: str
     lines: tuple[LineRow, ...]
+
+    @property
+    def lines_light(self) -> str:
+        """The worst of its lines."""
+        return worst(line.light for line in self.lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +215,13 @@ def drop_rows(sample: Sample) -> list[DropRow]:
                 found[kind, reason][0] += value
                 found[kind, reason][1] += sample.rate_of(reading, *below)
     return [
-        DropRow(kind, reason.replace("_", " "), quantities.count(total), quantities.rate(rate), rate > 0)
+        DropRow(
+            kind,
+            reason.replace("_", " "),
+            quantities.count(total),
+            quantities.rate(rate),
+            rate > 0 and not reason.startswith("conflated"),
+        )
         for (kind, reason), (total, rate) in found.items()
         if total
     ]

@@ -10,18 +10,17 @@ has the same identity, and the parser drops it.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-from feeds.blocks import HEADER, Block, Entry, decode_block, encode_block
-from feeds.bus.base import BusDown
+from feeds.blocks import Block, Entry, decode_block, encode_block
 from feeds.capture.raw_stage import RawMessage, RawStage
 from feeds.journal import Position
 from replay.bus_door import RawDoor
 from replay.checkpoints import Checkpoint, Progress
 from replay.pacing import Pacer
+from replay.sender import Clock, Sender, datagrams
 
 CHUNK_BYTES = 64 * 1024
 BATCH_DATAGRAMS_MAX = 400  # one stage turn; the rate cap and a cancel are looked at between two
@@ -32,22 +31,8 @@ SLEEP_NS_MIN = 1_000_000  # uvloop's timers have this resolution
 # whose first one came before its start, and all that waited for a hole to fill at its end.
 PREROLL_NS = POSTROLL_NS = 1_000_000_000
 TAIL_WAIT_NS = 2_000_000_000  # a range that ends "now": how long after its end the journal may still grow
-BUS_RETRY_NS = 500_000_000
-BUS_WAIT_NS_MAX = 300 * 1_000_000_000  # a bus that is away longer fails the job; the checkpoint stays
 
 COMPLETED, STOPPED = "completed", "stopped"
-
-
-class BusAway(Exception):
-    """The bus refused or was down for longer than a replay waits."""
-
-
-class Clock(Protocol):
-    """Time, handed in: `now_ns` is the wall clock, `sleep_ns` waits on it."""
-
-    def now_ns(self) -> int: ...
-
-    async def sleep_ns(self, wait_ns: int) -> None: ...
 
 
 class Ledger(Protocol):
@@ -75,11 +60,6 @@ class PlayOrder:
     resume: Checkpoint | None = None
 
 
-def datagrams(message: RawMessage) -> int:
-    """How many entries a RAW message holds, from the header of its block."""
-    return int(HEADER.unpack_from(message.body)[5])
-
-
 def within(message: RawMessage, from_ns: int, *, to_ns: int) -> RawMessage | None:
     """What of `message` was received in [from_ns, to_ns): usually all of it; None when nothing was."""
     block, _end = decode_block(message.body)
@@ -105,11 +85,10 @@ class Player:
         self._order = order
         self._journal = journal
         self._stage = stage
-        self._bus = bus
         self._ledger = ledger
         self._clock = clock
-        self._checkpoint = order.resume
-        self._messages_sent = order.resume.messages_sent if order.resume else 0
+        self._sender = Sender(bus, clock=clock, on_wait=self._beat)
+        self._sent_before = self._staged = order.resume.messages_sent if order.resume else 0
         self._current_ns = order.from_ns
         self._beat_at_ns = 0
 
@@ -145,6 +124,8 @@ class Player:
             await self._end()
         except _Stop:
             return STOPPED
+        finally:
+            await self._sender.close()
         return COMPLETED
 
     async def _play(self, block: Block) -> bool:
@@ -170,13 +151,14 @@ class Player:
     def _remember(self, position: Position) -> None:
         """Make `position` the checkpoint when nothing before it waits in the stage."""
         if self._stage.arbiter.oldest_waiting() is None:
-            self._checkpoint = Checkpoint(
+            checkpoint = Checkpoint(
                 segment=position.segment,
                 offset=position.offset,
                 stage=self._stage.state(),
                 current_ns=self._current_ns,
-                messages_sent=self._messages_sent,
+                messages_sent=self._staged,
             )
+            self._sender.mark(checkpoint)
 
     def _due(self, entries: Sequence[Entry], start: int) -> int:
         """The end of what may go now, from `start` on."""
@@ -191,45 +173,21 @@ class Player:
         return end
 
     async def _publish(self, released: Sequence[RawMessage]) -> None:
-        """Publish what of `released` lies in the range."""
+        """Send what of `released` lies in the range."""
         found = [within(message, self._order.from_ns, to_ns=self._order.to_ns) for message in released]
         messages = [message for message in found if message is not None]
-        if not messages:
-            return
-        await self._confirmed(messages)
-        count = sum(datagrams(message) for message in messages)
-        self._messages_sent += count
-        self._pacer.sent(count, now_ns=self._clock.now_ns())
-
-    async def _confirmed(self, messages: list[RawMessage]) -> None:
-        """Publish until the bus has confirmed, however long it is away; a cancel ends the wait."""
-        since_ns = self._clock.now_ns()
-        while True:
-            try:
-                return await self._watched(self._bus.publish_raw(messages, replay=True), since_ns)
-            except BusDown as refusal:
-                self._patience(since_ns, str(refusal))
-                await self._rest(BUS_RETRY_NS)  # what was sent already goes out again; the parser drops it
-
-    async def _watched(self, publishing: Coroutine[Any, Any, None], since_ns: int) -> None:
-        task = asyncio.ensure_future(publishing)
-        try:
-            while not (await asyncio.wait({task}, timeout=SLEEP_NS_MAX / 1_000_000_000))[0]:
-                self._patience(since_ns, "it does not confirm")
-                await self._beat()
-            await task
-        finally:
-            task.cancel()
-
-    def _patience(self, since_ns: int, why: str) -> None:
-        if self._clock.now_ns() - since_ns > BUS_WAIT_NS_MAX:
-            raise BusAway(f"the bus was away for {BUS_WAIT_NS_MAX // 1_000_000_000} s: {why}")
+        if messages:
+            count = sum(datagrams(message) for message in messages)
+            self._staged += count
+            self._pacer.sent(count, now_ns=self._clock.now_ns())
+            await self._sender.put(messages)
 
     async def _end(self) -> None:
         """Release what is still held, then say that it is over: one control message per partition, behind all data."""
         self._stage.finish()
         await self._publish(self._stage.drain())
-        await self._confirmed(self._stage.end())
+        await self._sender.put(self._stage.end())
+        await self._sender.settle()
         self._current_ns = self._order.to_ns
         await self._beat(at_once=True)
 
@@ -243,6 +201,7 @@ class Player:
         if not at_once and now_ns - self._beat_at_ns < BEAT_NS:
             return
         self._beat_at_ns = now_ns
-        progress = Progress(self._checkpoint, self._current_ns, self._messages_sent)
+        sent = self._sent_before + self._sender.messages_confirmed
+        progress = Progress(self._sender.safe or self._order.resume, self._current_ns, sent)
         if not await self._ledger.checkpoint(progress):
             raise _Stop
