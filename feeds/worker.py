@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import os
 import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import uvloop
@@ -15,6 +17,7 @@ from feeds.metrics_port import MetricsPortBusy, start_metrics_port
 log = logging.getLogger(__name__)
 
 STOP_S_MAX = 4.0  # a worker that has not ended by then is cancelled; the process ends within 5 s
+EXIT_S_MAX = 4.8  # a process still there by then (a thread that hangs, a worker that ignores its cancellation) is ended
 BEAT_S = 1.0
 
 
@@ -38,17 +41,27 @@ class WorkerFailed(Exception):
 
 def run_workers(workers: Sequence[Worker], *, metrics_port: int | None, metrics_host: str = "127.0.0.1") -> None:
     """Returns when all have ended after a signal or by themselves; exits with 1 and a message when one fails."""
+    last_resort = threading.Timer(EXIT_S_MAX, _end_the_process)
+    last_resort.daemon = True
     try:
         if metrics_port is not None:
             start_metrics_port(metrics_port, host=metrics_host)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(supervise(workers))
+            runner.run(supervise(workers, on_stop=last_resort.start))
     except (MetricsPortBusy, WorkerFailed) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         raise SystemExit(1) from error
+    finally:
+        last_resort.cancel()
 
 
-async def supervise(workers: Sequence[Worker]) -> None:
+def _end_the_process() -> None:
+    names = ", ".join(thread.name for thread in threading.enumerate() if not thread.daemon)
+    print(f"error: not stopped within {EXIT_S_MAX} s, ended; threads: {names}", file=sys.stderr, flush=True)
+    os._exit(1)
+
+
+async def supervise(workers: Sequence[Worker], *, on_stop: Callable[[], None] = lambda: None) -> None:
     """Owns every worker's task and the heartbeats; raises WorkerFailed with the first failure."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -62,6 +75,7 @@ async def supervise(workers: Sequence[Worker]) -> None:
             beats = group.create_task(_beat(workers, writer), name="heartbeats")
             tasks = [group.create_task(_run(worker, stop, failures), name=worker.name) for worker in workers]
             await _until_stopped(tasks, stop)
+            on_stop()
             await _wind_down(tasks)
             beats.cancel()
     finally:
