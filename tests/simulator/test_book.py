@@ -59,7 +59,8 @@ def test_a_trade_takes_what_rests_and_moves_the_best_level() -> None:
     taken = 0
     while book.ask == place:
         traded = book.trade(buy=True)
-        assert traded is not None and traded[0] == place
+        assert traded is not None
+        assert traded[0] == place
         taken += traded[1]
     assert taken == before
     assert book.ask == place + 1

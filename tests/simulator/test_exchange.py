@@ -111,7 +111,7 @@ def test_every_traded_price_is_inside_the_limits_of_the_definition(trading_day: 
             prices = [float(value) for tag, value in fields_of(message.data) if tag in (270, 30552)]
             assert all(price == 0.0 or floor <= price <= ceiling for price in prices), message
             checked += len(prices)
-    assert checked > 10_000
+    assert checked > 5_000
 
 
 def test_volume_and_value_are_the_sums_of_the_trades(trading_day: list[Message]) -> None:
@@ -131,7 +131,7 @@ def test_volume_and_value_are_the_sums_of_the_trades(trading_day: list[Message])
         assert values[381] == f"{value[key]}.0"
         assert low <= last <= high
         assert low <= opened <= high
-    assert len({key for key in volume}) > 20
+    assert len(volume) > 20
 
 
 def test_books_never_cross_and_have_the_depth_of_their_market(trading_day: list[Message]) -> None:

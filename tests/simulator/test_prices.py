@@ -1,6 +1,7 @@
 """Tick grids, bands and the numbers that identify securities."""
 
 import random
+from itertools import pairwise
 
 import pytest
 
@@ -9,9 +10,7 @@ from feeds.simulator.rules import RULES, UnknownMarket, rules_of
 from feeds.simulator.tickers import listings_of
 
 
-@pytest.mark.parametrize(
-    ("code", "isin"), [("AGR", "VN000000AGR5"), ("KMR", "VN000000KMR2"), ("KPF", "VN000000KPF0")]
-)
+@pytest.mark.parametrize(("code", "isin"), [("AGR", "VN000000AGR5"), ("KMR", "VN000000KMR2"), ("KPF", "VN000000KPF0")])
 def test_isins_are_those_of_the_real_messages(code: str, isin: str) -> None:
     assert isin_of(code) == isin
 
@@ -32,7 +31,7 @@ def test_hose_bands_are_seven_percent_rounded_inwards(reference: int, floor: int
 
 def test_hose_ticks_change_with_the_price() -> None:
     grid = rules_of("STO").grid(9_870)
-    steps = {(price < 10_000, following - price) for price, following in zip(grid, grid[1:], strict=False)}
+    steps = {(price < 10_000, following - price) for price, following in pairwise(grid)}
     assert steps == {(True, 10), (False, 50)}
 
 

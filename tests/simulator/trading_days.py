@@ -8,7 +8,7 @@ from feeds.simulator.message import Message
 
 FEEDS = {"STO": ("STO",), "STX": ("STX",), "UPX": ("UPX",), "DVX": ("DVX",)}
 START_NS = 1_795_500_000_000_000_000
-STEP_S = 30
+STEP_S = 60
 
 
 def fields_of(data: bytes) -> list[tuple[int, str]]:
@@ -17,8 +17,8 @@ def fields_of(data: bytes) -> list[tuple[int, str]]:
     return [(int(tag), value) for tag, _, value in pairs]
 
 
-def whole_day(exchange: Exchange, *, per_step: int = 20) -> Iterator[Message]:
-    """08:00 to 15:10 in steps of half a minute; events are sent to their end before the next step."""
+def whole_day(exchange: Exchange, *, per_step: int = 15) -> Iterator[Message]:
+    """08:00 to 15:10 minute by minute; events are sent to their end before the next step."""
     for step, day_time_s in enumerate(range(DAY_START_S, DAY_END_S + 1, STEP_S)):
         now_ns = START_NS + step * STEP_S * 1_000_000_000
         exchange.set_time(now_ns, day_time_s)
