@@ -242,13 +242,13 @@ async def _ask_all(
 async def _ask(connection: Connection, part: Part, *, operation: dict[str, Any]) -> None:
     for _ in range(RATE_LIMIT_TRIES):
         try:
-            part.take_reply(await connection.request(operation))
+            await connection.request(operation, on_reply=part.take_reply)
             return
         except RateLimit as limit:
             if limit.retry_after_ms is None:
                 raise
             await asyncio.sleep(limit.retry_after_ms / 1000)
-    part.take_reply(await connection.request(operation))
+    await connection.request(operation, on_reply=part.take_reply)
 
 
 async def _pump(subscription: Subscription, callback: Callback) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from websockets.asyncio.client import ClientConnection
@@ -34,6 +36,14 @@ class Receiver(Protocol):
     def waits_for(self) -> str | None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """An operation without a reply yet."""
+
+    reply: asyncio.Future[dict[str, Any]]
+    on_reply: Callable[[dict[str, Any]], None] | None
+
+
 class Connection:
     """Created by `open_connection`; `read` and `watch` run until it ends and raise ConnectionEnded."""
 
@@ -50,7 +60,7 @@ class Connection:
         self._timeout_s = settings.request_timeout_s
         self._pace = Pace(ops_per_s if isinstance(ops_per_s, int | float) else None)
         self._ids = itertools.count(1)
-        self._pending: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._pending: dict[int, _Waiting] = {}
         self._pings: list[int] = []
         self._reading_since_s: float | None = None
         self._last_error: MddsError | None = None
@@ -91,14 +101,19 @@ class Connection:
                 self._socket.transport.abort()
                 raise ConnectionEnded(unreachable(f"the server was silent for {self.silence_s_max:g} s"))
 
-    async def request(self, operation: dict[str, Any]) -> dict[str, Any]:
-        """Send an operation, wait for its reply; raises what the server's error mirrors, or RequestTimeout."""
+    async def request(
+        self, operation: dict[str, Any], *, on_reply: Callable[[dict[str, Any]], None] | None = None
+    ) -> dict[str, Any]:
+        """Send an operation, wait for its reply; raises what the server's error mirrors, or RequestTimeout.
+
+        `on_reply` gets the reply before anything that follows it on the wire is read.
+        """
         if len(self._pending) >= PENDING_MAX:
             raise RequestTimeout(f"{PENDING_MAX} operations wait for their replies already")
         await asyncio.sleep(self._pace.wait_s(asyncio.get_running_loop().time()))
         number = next(self._ids)
         reply: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._pending[number] = reply
+        self._pending[number] = _Waiting(reply, on_reply)
         if operation["op"] == "ping":
             self._pings.append(number)
         try:
@@ -118,24 +133,28 @@ class Connection:
 
     def abandon(self) -> None:
         """Fail what still waits for a reply: none will come on this connection."""
-        for reply in self._pending.values():
-            if not reply.done():
-                reply.set_exception(ConnectionFailed("the connection was lost before the reply"))
+        for waiting in self._pending.values():
+            if not waiting.reply.done():
+                waiting.reply.set_exception(ConnectionFailed("the connection was lost before the reply"))
 
     async def _control(self, members: dict[str, Any], receiver: Receiver) -> None:
         kind, number = members["t"], members.get("id")
         if kind == "pong" and number is None and self._pings:
             number = self._pings[0]
-        reply = self._pending.get(number) if isinstance(number, int) else None
+        waiting = self._pending.get(number) if isinstance(number, int) else None
+        if waiting is not None and waiting.reply.done():
+            waiting = None
         if kind == "error":
             error = error_in(members)
             if members.get("fatal"):
                 self._last_error = error
-            if reply is not None and not reply.done():
-                reply.set_exception(error)
+            if waiting is not None:
+                waiting.reply.set_exception(error)
                 return
-        elif reply is not None and not reply.done():
-            reply.set_result(members)
+        elif waiting is not None:
+            if waiting.on_reply is not None:
+                waiting.on_reply(members)
+            waiting.reply.set_result(members)
             return
         elif kind == "sub" and isinstance(members.get("sid"), int):
             # The reply to a subscribe that was given up: without this the server would stream it for nobody.

@@ -94,8 +94,9 @@ class FakeSession:
         """One frame of exactly this text."""
         await self.socket.send(text)
 
-    async def close(self, code: int, **reason: Any) -> None:
-        await self.socket.close(code, json.dumps(reason) if reason else "")
+    async def close(self, status: int, **reason: Any) -> None:
+        """Close with a status and a JSON reason of these members."""
+        await self.socket.close(status, json.dumps(reason) if reason else "")
 
 
 Script = Callable[[FakeSession], Awaitable[None]]
