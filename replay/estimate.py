@@ -8,6 +8,7 @@ from pathlib import Path
 
 from feeds.blocks import ENTRY
 from feeds.journal import JournalReader, Position
+from feeds.journal.reader import SEEK_MARGIN_NS
 
 SAMPLE_BYTES_MAX = 2 * 1024 * 1024  # read at most this much; beyond it, scale up
 _READ_BYTES = 256 * 1024
@@ -33,7 +34,7 @@ def estimate(folder: Path, *, from_ns: int, to_ns: int) -> Estimate:
 
 
 def _estimate(reader: JournalReader, *, from_ns: int, to_ns: int) -> Estimate:
-    position, end = reader.seek_time(from_ns), reader.seek_time(to_ns)
+    position, end = reader.seek_time(from_ns), reader.seek_time(to_ns + SEEK_MARGIN_NS)
     lines: Counter[int] = Counter()
     size = read = 0
     start = position
