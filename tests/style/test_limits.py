@@ -12,9 +12,8 @@ import pytest
 from tests.style.source_tree import Source, rules, sources
 
 STYLE = rules()["style"]
-LEFT_BEHIND = re.compile(
-    r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "X" + "XX:", "raise Not" + "ImplementedError")) + r")\b"
-)
+# Spelt in halves, or this file would break its own rule.
+LEFT_BEHIND = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "raise Not" + "ImplementedError")) + r")\b")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 # Names whose parameters a framework gives: it calls them by position, so the two-positional rule cannot hold.
