@@ -7,6 +7,7 @@ import textwrap
 
 from tests.style.source_tree import ROOT, Source, imports, matches_any, pure_sources, rules, sources
 from tests.style.test_limits import LEFT_BEHIND, docstring_faults, functions, missing_annotations, positional
+from tests.style.test_pure_files import graph
 
 
 def made_up(text: str) -> Source:
@@ -75,3 +76,7 @@ def test_patterns_are_taken_from_the_root() -> None:
     assert not matches_any(blocks, ["feeds/fix/*.py"])
     assert blocks in pure_sources()
     assert rules()["pure"]["forbidden"] == ["django", "channels", "celery", "aio_pika", "asyncio", "socket"]
+
+
+def test_reach_is_seen_through_other_files() -> None:
+    assert "feeds.worker" in graph().find_downstream_modules("asyncio")
