@@ -114,7 +114,8 @@ class Exchange:
         slots = len(draw)
         idle = 0
         while len(messages) < count and idle < _IDLE_TRIES * len(self._floors):
-            message = draw[int(pick() * slots)].next()
+            floor = draw[int(pick() * slots)]
+            message = floor.next() if floor.scripts else floor.traffic.next()
             if message is None:
                 idle += 1
             else:

@@ -33,13 +33,13 @@ def _trade_group() -> list[Field]:
 
 
 def book_layout(depth: int) -> Layout:
-    """Values: 30001 20004 336 55 75 60, 30521-30524, then 2 x depth rendered levels."""
+    """Values: 30001 20004 336 55 75 60, 30521-30524; fragments: 2 x depth rendered levels."""
     head = _open(30001, 20004, 336, 55, 75, 60, 30521, 30522, 30523, 30524)
     return Layout("X", [*head, *_book_group(depth)], fragment=_LEVEL)
 
 
 def recovery_layout(depth: int) -> Layout:
-    """Values: 30001 20004 336 55, 387 381, 30521-30524, 30561 30562 30563 20026, then 2 x depth rendered levels."""
+    """Values: 30001 20004 336 55, 387 381, 30521-30524, 30561-30563 20026; fragments: 2 x depth rendered levels."""
     head = _open(30001, 20004, 336, 55, 387, 381, 30521, 30522, 30523, 30524, 30561, 30562, 30563, 20026)
     return Layout("W", [*head, *_book_group(depth)], fragment=_LEVEL)
 

@@ -1,6 +1,7 @@
 """One market of the fake exchange: makes the messages of its securities and counts their sequence numbers."""
 
 import random
+from collections.abc import Sequence
 
 from feeds.simulator import layouts
 from feeds.simulator.encoder import Layout
@@ -36,10 +37,10 @@ class SimulatedMarket:
         """A security by its share of the traffic: the first listings are the busiest."""
         return self._picks[int(self.rng.random() * len(self._picks))]
 
-    def message(self, layout: Layout, isin: str, *values: object) -> Message:
+    def message(self, layout: Layout, isin: str, *values: object, fragments: Sequence[str] = ()) -> Message:
         msg_type = layout.msg_type
         stream, sequence = self.sequences.next(msg_type)
-        data = layout.encode(sequence, self.stamp.sending_time, values)
+        data = layout.encode(sequence, self.stamp.sending_time, values, fragments=fragments)
         # past the named constructor: it is a third of a microsecond slower
         return tuple.__new__(Message, (self.feed, self.name, stream, sequence, msg_type, isin, data))
 
@@ -49,7 +50,7 @@ class SimulatedMarket:
             self._book_layout, isin,
             self.name, board, self.trading_session, isin, stamp.trade_date, stamp.transact_time,
             book.sell_quantity, book.buy_quantity, book.sell_orders, book.buy_orders,
-            *book.image(),
+            fragments=book.image(),
         )  # fmt: skip
 
     def trade(self, security: Security, board: str, traded: tuple[int, int]) -> Message:
@@ -75,7 +76,7 @@ class SimulatedMarket:
             self._recovery_layout, isin,
             self.name, "G1", self.trading_session, isin, tape.volume, f"{tape.value}.0",
             book.sell_quantity, book.buy_quantity, book.sell_orders, book.buy_orders,
-            opened, high, low, closed, *book.image(),
+            opened, high, low, closed, fragments=book.image(),
         )  # fmt: skip
 
     def board_status(self, board: str, event: str, open_close: str) -> Message:

@@ -10,7 +10,6 @@ from feeds.simulator.sender import LineSender
 from feeds.simulator.truth import TruthWriter
 
 _NO_FAULTS = FaultRates()
-DATAGRAM_BYTES_MAX = 65_507
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class FaultPlan:
     drop_both: tuple[tuple[int, int], ...] = ()
 
 
-Sends = list[tuple[LineSender, bytes]]
+Sends = list[tuple[LineSender, list[bytes]]]
 
 
 class FeedOutput:
@@ -34,6 +33,7 @@ class FeedOutput:
         self.name = feed.name
         self.messages = 0
         self.datagrams = 0
+        self._turns = 0
         self._truth = truth
         self._pack = pack
         self.senders: list[LineSender] = []
@@ -50,25 +50,30 @@ class FeedOutput:
         self._plain = not self._shared.any and not any(faults.rates.any for faults in self.faults.values())
 
     def plan(self, messages: Sequence[Message], now_ns: int) -> Sends:
-        """What goes out on which line, in order, for the feed's next messages."""
-        sends: Sends = []
+        """What goes out on each line, in order, for the feed's next messages."""
+        if self._plain and self._truth is None and self._pack == 1:
+            self.messages += len(messages)
+            self.datagrams += len(messages)
+            data = [message.data for message in messages]
+            return self._in_turn([(sender, data) for sender in self.senders])
+        sends: Sends = [(sender, []) for sender in self.senders]
         for start in range(0, len(messages), self._pack):
             group = messages[start : start + self._pack]
-            data = group[0].data if len(group) == 1 else b"".join(message.data for message in group)
+            datagram = b"".join([message.data for message in group])
             self.messages += len(group)
             self.datagrams += 1
-            fates = self._plan_datagram(data, sends)
+            fates = self._plan_datagram(datagram, sends)
             if self._truth is not None:
                 for message in group:
                     self._truth.write(message, datagram=self.datagrams, at_ns=now_ns, fates=fates)
-        return sends
+        return self._in_turn(sends)
 
     def plan_heartbeat(self, message: Message, now_ns: int) -> Sends:
         """Outside of the faults, which are by number: heartbeats follow the clock and would move the numbers."""
         if self._truth is not None:
             fates = (SENT, SENT if len(self.senders) > 1 else NO_LINE)
             self._truth.write(message, datagram=0, at_ns=now_ns, fates=fates)
-        return [(sender, message.data) for sender in self.senders]
+        return [(sender, [message.data]) for sender in self.senders]
 
     def release(self, now_ns: int) -> None:
         for sender in self.senders:
@@ -77,8 +82,7 @@ class FeedOutput:
     def finish(self) -> None:
         """End of the run: what the faults or the skew hold back goes out."""
         for sender in self.senders:
-            for data in self.faults[sender.name].flush():
-                sender.offer(data, 0)
+            sender.offer(self.faults[sender.name].flush(), 0)
             sender.flush()
 
     def close(self) -> None:
@@ -98,15 +102,20 @@ class FeedOutput:
             },
         }  # fmt: skip
 
+    def _in_turn(self, sends: Sends) -> Sends:
+        """Now one line comes first, now the other: both win copies."""
+        self._turns += 1
+        return sends if self._turns % 2 else sends[::-1]
+
     def _plan_datagram(self, data: bytes, sends: Sends) -> tuple[int, int]:
         if self._plain:
-            for sender in self.senders:
-                sends.append((sender, data))
-            return SENT, SENT if len(self.senders) > 1 else NO_LINE
+            for _, queue in sends:
+                queue.append(data)
+            return SENT, SENT if len(sends) > 1 else NO_LINE
         lost_on_both = self._shared.takes(self.datagrams)
         fates = {"A": NO_LINE, "B": NO_LINE}
-        for sender in self.senders:
+        for sender, queue in sends:
             fate, copies = self.faults[sender.name].route(data, lost_on_both=lost_on_both)
             fates[sender.name] = fate
-            sends += [(sender, copy) for copy in copies]
+            queue += copies
         return fates["A"], fates["B"]

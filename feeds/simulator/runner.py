@@ -15,6 +15,7 @@ from feeds.simulator.stamp import local_second_of_day, local_weekday, stamp_of
 
 _BATCH_MESSAGES_MAX = 512
 """One turn of the loop: at full speed the stop flag is looked at every few milliseconds."""
+_PREPARED_CHUNK_MAX = 32
 _TICK_S_MIN, _TICK_S_MAX = 0.001, 0.02
 _SCRIPTED_RATE_MIN = 2_000
 """Definitions and board events go out at least this fast, as a slow demonstration must not wait for its quotes."""
@@ -81,18 +82,21 @@ class Runner:
         Needs about 1 KB of memory a message. The messages bear the time at which they were meant to be sent, counted
         from the start of the preparation.
         """
-        prepared = self._prepare(count, stopped)
+        chunk = max(1, min(int(self._plan.rate * _TICK_S_MIN), _PREPARED_CHUNK_MAX))
+        prepared = self._prepare(count, chunk, stopped)
         self._begin()
-        place = 0
+        place = owed = 0
         while not stopped() and place < len(prepared):
-            due = min(self._pace.due(time.monotonic_ns()), len(prepared) - place)
+            owed += self._pace.due(time.monotonic_ns())
             now_ns = time.time_ns()
-            for sends in prepared[place : place + due]:
-                for sender, data in sends:
-                    sender.offer(data, now_ns)
-            place += due
+            while owed >= chunk and place < len(prepared):
+                size, sends = prepared[place]
+                for sender, datagrams in sends:
+                    sender.offer(datagrams, now_ns)
+                self._sent += size
+                owed -= chunk
+                place += 1
             self._beat(now_ns)
-            self._sent = place
             self._elapsed_s = (time.monotonic_ns() - self._start_ns) / 1e9
             time.sleep(_TICK_S_MIN)
         self._end()
@@ -128,8 +132,8 @@ class Runner:
         if self._plan.count is not None:
             wanted = min(wanted, self._plan.count - self._sent)
         messages = self._exchange.take(wanted)
-        for sender, data in self._plan_sends(messages, now_ns):
-            sender.offer(data, now_ns)
+        for sender, datagrams in self._plan_sends(messages, now_ns):
+            sender.offer(datagrams, now_ns)
         self._sent += len(messages)
         self._beat(now_ns)
         return due > wanted
@@ -167,21 +171,19 @@ class Runner:
             self._heartbeat_ns = now_ns
             for message in self._exchange.heartbeats():
                 self._types["MV"] += 1
-                for sender, data in self._outputs[message.feed].plan_heartbeat(message, now_ns):
-                    sender.offer(data, now_ns)
+                for sender, datagrams in self._outputs[message.feed].plan_heartbeat(message, now_ns):
+                    sender.offer(datagrams, now_ns)
 
-    def _prepare(self, count: int, stopped: Callable[[], bool]) -> list[Sends]:
-        """One entry for each datagram, in order."""
-        prepared: list[Sends] = []
+    def _prepare(self, count: int, chunk: int, stopped: Callable[[], bool]) -> list[tuple[int, Sends]]:
+        """(messages, what goes out on each line) for each chunk, in order."""
+        prepared: list[tuple[int, Sends]] = []
         start_ns = time.time_ns()
         made = 0
         while made < count and not stopped():
             now_ns = start_ns + int(made / self._plan.rate * 1e9)
             self._exchange.set_time(now_ns, float(DAY_START_S))
-            messages = self._exchange.take(min(_BATCH_MESSAGES_MAX // 16, count - made))
-            for message in messages:
-                prepared.append(self._outputs[message.feed].plan([message], now_ns))
-            self._types.update([message.msg_type for message in messages])
+            messages = self._exchange.take(min(chunk, count - made))
+            prepared.append((len(messages), self._plan_sends(messages, now_ns)))
             made += len(messages)
         return prepared
 

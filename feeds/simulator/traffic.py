@@ -18,8 +18,15 @@ _INTERRUPTED_STEPS = 6
 """Indicative prices of a symbol in a volatility interruption before it trades on."""
 
 
+def _nothing() -> None:
+    """What happens in a phase without activity."""
+
+
 class Traffic:
-    """The activity of one market. `next` is None while nothing may happen in the phase."""
+    """The activity of one market.
+
+    `next()` makes one message, or None while nothing may happen: it is the current phase's act itself.
+    """
 
     def __init__(self, market: SimulatedMarket, *, unrouted: bool) -> None:
         self.market = market
@@ -35,16 +42,14 @@ class Traffic:
             "auction": self._auction, "continuous": self._continuous,
             "post_close": self._post_close, "put_through": self._put_through,
         }  # fmt: skip
+        self.next: Callable[[], Message | None] = _nothing
         self._minor = self._minor_acts()
-
-    def next(self) -> Message | None:
-        act = self._by_phase.get(self.phase)
-        return act() if act is not None else None
 
     def start_phase(self, phase: str) -> None:
         if phase not in PHASES:
             raise ValueError(f"one of {', '.join(PHASES)} expected, found {phase!r}")
         self.phase = phase
+        self.next = self._by_phase.get(phase, _nothing)
         self._owed.clear()
         self._interrupted = None
         if phase == "auction":

@@ -18,21 +18,23 @@ LAYOUTS += [build(depth) for build in (layouts.book_layout, layouts.recovery_lay
 
 
 def random_values(layout: Layout, rng: random.Random) -> tuple[object, ...]:
-    """One value for each open field: level fragments where the layout has them."""
-    count = layout._template.count("%s") - 2
-    levels = layout._template.count("290=") if layout.fragment else 0
-    values: list[object] = [rng.choice([rng.randrange(10**9), f"{rng.random() * 1e5:.1f}", "G1", "", "-1.5"])
-                            for _ in range(count - levels)]  # fmt: skip
-    return (*values, *(layout.fragment % (rng.random(), rng.randrange(10**6), 3) for _ in range(levels)))
+    """One value for each open field."""
+    kinds = (lambda: rng.randrange(10**9), lambda: f"{rng.random() * 1e5:.1f}", lambda: "G1", lambda: "")
+    return tuple(rng.choice(kinds)() for _ in range(layout.values_count))
 
 
-@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: f"{layout.msg_type}-{layout._template.count('290=')}")
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: f"{layout.msg_type}-{layout.fragments_count}")
 def test_every_layout_is_byte_equal_to_simplefix(layout: Layout) -> None:
     rng = random.Random(7)
     for sequence in (1, 99, 1_234_567):
         values = random_values(layout, rng)
-        fast = layout.encode(sequence, "20261121 03:00:00.123", values)
-        assert fast == layout.reference(sequence, "20261121 03:00:00.123", values)
+        levels = [layout.fragment % (rng.random(), rng.randrange(10**6), 3) for _ in range(layout.fragments_count)]
+        fast = layout.encode(sequence, "20261121 03:00:00.123", values, fragments=levels)
+        assert fast == layout.reference(sequence, "20261121 03:00:00.123", values, fragments=levels)
+
+
+def test_a_book_has_two_fragments_for_each_level() -> None:
+    assert [layouts.book_layout(depth).fragments_count for depth in (3, 5, 10)] == [6, 10, 20]
 
 
 def test_every_message_of_a_day_is_byte_equal_to_simplefix(trading_day: list) -> None:
@@ -65,7 +67,7 @@ if SAMPLES.exists():
         real = [tag for tag in real if tag != 30270]
         if shape == "book":
             # five levels in the 2019 sample
-            made = layouts.book_layout(5).encode(1, "", ("",) * 10 + (layouts.EMPTY_LEVEL,) * 10)
+            made = layouts.book_layout(5).encode(1, "", ("",) * 10, fragments=(layouts.EMPTY_LEVEL,) * 10)
             assert tags_of(made) == real
         else:
             of_type = (

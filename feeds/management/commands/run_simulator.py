@@ -83,8 +83,6 @@ class Command(BaseCommand):
         plan = _run_plan(options)
         if options["prepared"] and plan.mode is not DayMode.STEADY:
             raise CommandError("--prepared goes with --steady only: a trading day follows the clock")
-        if options["prepared"] and options["pack"] > 1:
-            raise CommandError("--prepared sends one message per datagram; leave out --pack")
         markets = {feed.name: tuple(name for name in feed.markets if name in RULES) for feed in feeds}
         exchange = Exchange(
             markets, symbols=options["symbols"], seed=options["seed"], steady=plan.mode is DayMode.STEADY,
