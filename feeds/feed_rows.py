@@ -1,12 +1,18 @@
 """Turns feed and instrument rows into the values workers are handed, and back; called at the edge only."""
 
+import logging
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 
 from django.db import transaction
 
-from feeds.config import FeedConfig, InstrumentDefinition, LineConfig
+from feeds.config import MARKETS, FeedConfig, InstrumentDefinition, LineConfig
 from feeds.models import BoardFacts, Feed, Instrument
+from feeds.models.instrument import ISIN_PATTERN
+
+log = logging.getLogger(__name__)
 
 
 class UnknownFeed(LookupError):
@@ -57,9 +63,10 @@ def load_instruments() -> dict[str, tuple[str, str]]:
 def save_instruments(definitions: Iterable[InstrumentDefinition]) -> int:
     """Writes what the definitions say, the last of each (instrument, board) winning; returns how many instruments.
 
+    One that no row can hold (no ISIN, an unknown market) is left out and logged: it must not harm the others.
     A ticker that moved to another ISIN leaves its old one under "<ticker>~<old ISIN>", so that the new one can have it.
     """
-    latest = {(definition.isin, definition.board): definition for definition in definitions}
+    latest = {(one.isin, one.board): one for one in map(_printable, definitions) if _storable(one)}
     if not latest:
         return 0
     by_isin = _by_isin(latest.values())
@@ -84,6 +91,25 @@ def save_instruments(definitions: Iterable[InstrumentDefinition]) -> int:
             update_fields=["reference", "ceiling", "floor", "lot"],
         )
     return len(by_isin)
+
+
+def _printable(one: InstrumentDefinition) -> InstrumentDefinition:
+    """Names cut to their columns, without NUL, which PostgreSQL refuses."""
+    name, english_name = (text.replace("\0", "")[:200] for text in (one.name, one.english_name))
+    return replace(one, name=name, english_name=english_name)
+
+
+def _storable(one: InstrumentDefinition) -> bool:
+    fits = (
+        re.fullmatch(ISIN_PATTERN, one.isin)
+        and one.market in MARKETS
+        and re.fullmatch(r"[A-Z][A-Z0-9]", one.board)
+        and 0 < len(one.ticker) <= 32
+        and "\0" not in one.ticker
+    )
+    if not fits:
+        log.warning("no instrument from definition %r %r on %r %r", one.isin, one.ticker, one.market, one.board)
+    return bool(fits)
 
 
 def _by_isin(definitions: Iterable[InstrumentDefinition]) -> dict[str, InstrumentDefinition]:

@@ -100,15 +100,19 @@ async def _run(worker: Worker, stop: asyncio.Event, failures: list[WorkerFailed]
 
 async def _until_stopped(tasks: Sequence[asyncio.Task[None]], stop: asyncio.Event) -> None:
     """Waits for the stop, or for all workers to have ended by themselves."""
-    stopped = asyncio.create_task(stop.wait())
-    ended = asyncio.ensure_future(asyncio.gather(*tasks, return_exceptions=True))
+    stopped: asyncio.Task[object] = asyncio.create_task(stop.wait())
+    ended: asyncio.Task[object] = asyncio.create_task(_all_ended(tasks))
     try:
         await asyncio.wait({stopped, ended}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         stopped.cancel()
-    if not ended.done():
-        # Leaves the tasks to their group: cancelling the gather would cancel them.
-        ended.add_done_callback(lambda _: None)
+        ended.cancel()
+
+
+async def _all_ended(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """asyncio.wait, unlike gather, leaves the tasks alone when it is cancelled itself."""
+    if tasks:
+        await asyncio.wait(tasks)
 
 
 async def _wind_down(tasks: Sequence[asyncio.Task[None]]) -> None:

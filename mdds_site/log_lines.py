@@ -16,7 +16,7 @@ def escaped(text: str) -> str:
 class OneLineFormatter(logging.Formatter):
     """`2026-11-20T02:15:00.123Z WARNING feeds.worker: text`; a traceback follows on indented lines of its own."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)  # type: ignore[assignment]
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")

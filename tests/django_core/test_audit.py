@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from io import StringIO
 
@@ -57,6 +58,18 @@ def test_a_removed_row_is_found(chain: list[AuditEntry]) -> None:
     tamper("DELETE FROM subscriptions_auditentry WHERE id = %s", chain[1].pk)
     with pytest.raises(CommandError, match=f"entry {chain[2].pk}: does not follow"):
         verified()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_parallel_appends_make_one_chain() -> None:
+    def append_some(who: str) -> None:
+        for number in range(5):
+            audit.append("x.add", str(number), who=who)
+        connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(append_some, ["alice", "bob", "charlie", "dora"]))
+    assert verified() == "audit trail whole: 20 entries\n"
 
 
 def test_rows_cannot_be_changed_or_deleted_in_python(chain: list[AuditEntry]) -> None:

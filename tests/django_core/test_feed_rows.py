@@ -97,5 +97,20 @@ def test_numbers_that_are_none_harm_nobody() -> None:
     assert (facts.reference, facts.ceiling, facts.floor, facts.lot) == (None, None, None, None)
 
 
+def test_a_definition_that_no_row_can_hold_does_not_harm_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    bad = [
+        replace(FPT, isin="VN1"),
+        replace(FPT, isin="VN000000FPT1\n"),
+        replace(FPT, market="XXX"),
+        replace(FPT, ticker=""),
+        replace(FPT, ticker="T" * 33),
+        replace(FPT, board="g1"),
+    ]
+    long = replace(FPT, isin="VN000000VNM1", ticker="VNM", name="n\0" + "x" * 300)
+    assert save_instruments([*bad, long]) == 1
+    assert [row.name for row in Instrument.objects.all()] == ["n" + "x" * 199]
+    assert len(caplog.records) == len(bad)
+
+
 def test_no_definitions_is_no_query() -> None:
     assert save_instruments([]) == 0
