@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 Send = Callable[[dict[str, object]], Awaitable[None]]
 
@@ -36,12 +37,13 @@ class AsgiSink:
         """Owned by the consumer; ends after a cut."""
         sending: asyncio.Future[None] | None = None
         try:
-            while self._close is None:
+            while self._close is None or (self._frames and sending is None):
                 await self._wake.wait()
                 self._wake.clear()
                 if self._frames:
                     sending = asyncio.ensure_future(self._send_frames(list(self._frames)))
                     await self._until_sent_or_cut(sending)
+                    sending = sending if not sending.done() else None
             if sending is not None and not sending.done():
                 await asyncio.wait({sending}, timeout=CUT_S)
             code, reason = self._close
@@ -56,13 +58,14 @@ class AsgiSink:
 
     async def _until_sent_or_cut(self, sending: asyncio.Future[None]) -> None:
         while not sending.done():
-            waking = asyncio.ensure_future(self._wake.wait())
-            await asyncio.wait({sending, waking}, return_when=asyncio.FIRST_COMPLETED)
-            waking.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await waking
             if self._close is not None:
                 return
+            woken: asyncio.Future[bool] = asyncio.ensure_future(self._wake.wait())
+            either: list[asyncio.Future[Any]] = [sending, woken]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            woken.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await woken
             self._wake.clear()
         self._frames = []
         if sending.exception() is None:

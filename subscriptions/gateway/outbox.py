@@ -7,8 +7,9 @@ one list append. Bytes are counted when the outbox is looked at: by `take` when 
 The ladder (marks of the bound, `bytes_max`):
   50 %   SLOW_START; of each image identity only the newest stays
   75 %   events go, each stream with its exact range (SKIPPED)
-  100 %  images go too and are sent again from the last images once the client has caught up; the clock starts
-  10 s after the clock started without catching up: close 4001
+  100 %  of bytes queued and shed since it became slow: the clock starts; if that much is still queued, images go too
+         and are sent again from the last images once the client has caught up
+  10 s after the clock started without having caught up (at most 25 % queued): close 4001
 """
 
 from __future__ import annotations
@@ -60,9 +61,11 @@ class Outbox:
         self._controls = 0
         self._controls_bytes = 0
         self._compacted_bytes = 0
+        self._shed_bytes = 0  # conflated, skipped or lost since the client became slow
         self._over_since_ns = 0
         self._takes_when_slow = 0
         self._takes = 0
+        self._starts: list[bytes] = []  # SLOW_START, one per subscription; goes before what is still queued
         self._skips: dict[StreamName, SkippedRange] = {}
 
     def put_control(self, frame: bytes) -> None:
@@ -88,6 +91,7 @@ class Outbox:
         """Drop the records that wait (the right to them has ended); control frames stay."""
         kept: list[bytes] = [item for item in self.pending if type(item) is ControlFrame]
         self.discarded += len(self.pending) - len(kept)
+        self._starts.clear()
         self._skips.clear()
         self.lost.clear()
         self._replace(kept)
@@ -112,7 +116,9 @@ class Outbox:
             self.queued_bytes = self._measured = 0
         else:
             items = self._head()
-        frames = self._skip_notices() if self._skips else []
+        frames, self._starts = self._starts, []
+        if self._skips:
+            frames += self._skip_notices()
         if self._controls:
             self._frames_around_controls(items, frames)
         elif items:
@@ -137,8 +143,9 @@ class Outbox:
         if self.queued_bytes >= self.bytes_max * 3 // 4:
             self._drop(images=False)
         if self.queued_bytes >= self.bytes_max:
-            self._over_since_ns = self._over_since_ns or now_ns
             self._drop(images=True)
+        if self.queued_bytes + self._shed_bytes >= self.bytes_max:
+            self._over_since_ns = self._over_since_ns or now_ns
         return self.broken or bool(self._over_since_ns and now_ns - self._over_since_ns >= OVER_NS_MAX)
 
     def _head(self) -> list[bytes]:
@@ -188,15 +195,15 @@ class Outbox:
         self._takes_when_slow = self._takes
         queued, lag_ms = self.queued_bytes, (now_ns - self.last_take_ns) // 1_000_000 if self.last_take_ns else 0
         for sid in self._compact():
-            self.put_control(replies.notice("SLOW_START", sid=sid, queued=queued, lag_ms=lag_ms, action="conflate"))
-        self.measure()
+            notice = replies.notice("SLOW_START", sid=sid, queued=queued, lag_ms=lag_ms, action="conflate")
+            self._starts.append(notice)
 
     def _end_slow(self, frames: list[bytes]) -> None:
         """Caught up: the client took frames since it became slow (the socket drained), and little is left."""
         if self._takes == self._takes_when_slow or self.queued_bytes > self.bytes_max // 4:
             return
         self.slow = False
-        self._over_since_ns = self._compacted_bytes = 0
+        self._over_since_ns = self._compacted_bytes = self._shed_bytes = 0
         frames.append(replies.notice("SLOW_END", queued=self.queued_bytes))
 
     def _compact(self) -> list[int | None]:
@@ -253,6 +260,8 @@ class Outbox:
             skip.last = number
 
     def _replace(self, kept: list[bytes]) -> None:
+        before = self.measure()
         self.pending[:] = kept
         self._measured = self.queued_bytes = 0
         self._compacted_bytes = self.measure()
+        self._shed_bytes += before - self._compacted_bytes

@@ -16,9 +16,12 @@ from typing import Any
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
 
+from subscriptions.close_codes import CloseCode, close_reason
+
 EXTENSION = "mdds.socket"
 SEND_BUFFER_BYTES = 262_144  # SO_SNDBUF: what the kernel holds for a client that does not read
 WRITE_BYTES_HIGH = 65_536  # of the transport; above it the socket is not writable and the outbox takes over
+SHUTDOWN_S = 0.5  # at the end of the process; then the socket is aborted
 CLOSE_S = 2.0  # for the peer's close reply or the kernel's buffer; then the socket is aborted
 
 
@@ -57,6 +60,17 @@ class GatewayProtocol(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.on_writable = None
         super().connection_lost(exc)
+
+    def keepalive_timeout(self) -> None:
+        """No pong: what the transport holds will never be read, so the close must not wait for it."""
+        self.pong_timer = None
+        self.pending_ping_payload = None
+        self.close_now(int(CloseCode.NO_PONG), close_reason("NO_PONG"))
+
+    def shutdown(self) -> None:
+        """uvicorn's end: it would wait for clients that do not read."""
+        super().shutdown()
+        self.loop.call_later(SHUTDOWN_S, self.transport.abort)
 
     # Access from the seat's sink
 

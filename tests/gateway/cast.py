@@ -1,4 +1,4 @@
-"""The cast of the gateway's tests: Alice (everything), Bob (trade of two symbols, depth to three levels), and records."""
+"""The cast of the gateway's tests: Alice may see everything, Bob a little, the stranger what is public; and records."""
 
 from __future__ import annotations
 

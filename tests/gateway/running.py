@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import threading
@@ -15,6 +16,7 @@ from typing import Any
 import uvloop
 from channels.layers import InMemoryChannelLayer, channel_layers
 from channels.routing import URLRouter
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from feeds.bus.base import Outgoing
@@ -150,8 +152,18 @@ class RunningGateway:
         path = options.pop("path", "/stream/v1")
         options.setdefault("subprotocols", [SUBPROTOCOL_JSON])
         options.setdefault("compression", None)
+        options.setdefault("close_timeout", 0.2)
         address = f"ws://127.0.0.1:{self.server.port}{path}"
         return Client(self.clients.enter_context(connect(address, additional_headers=headers, **options)))
+
+
+def closed_with(client: Client) -> tuple[int, dict[str, Any]]:
+    """The close code and reason, after whatever still comes."""
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            client.socket.recv(timeout=WAIT_S)
+    assert client.socket.close_code is not None
+    return client.socket.close_code, json.loads(client.socket.close_reason or "{}")
 
 
 class Client:
