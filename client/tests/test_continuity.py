@@ -55,9 +55,9 @@ def test_without_a_snapshot_the_first_record_is_live() -> None:
 
 def test_after_a_reconnect_exactly_what_did_not_come_is_missing() -> None:
     transcript = Transcript()
-    transcript.play([image(1), image(2), image(3)])
+    transcript.play([image(1, kind="W"), image(2), image(3)])
     transcript.continuity.reconnected()
-    transcript.play([image(9), image(6, board="G4"), image(2, kind="W"), image(10)])
+    transcript.play([image(9), image(6, board="G4"), image(1, kind="W"), image(10)])
     assert transcript.accepted == [1, 2, 3, 9, 6, 10]
     assert transcript.missing == [(4, 5, "reconnect"), (7, 8, "reconnect")]
     transcript.play([image(11), image(13)])
@@ -98,6 +98,36 @@ def test_merged_images_account_for_their_numbers_but_stats_have_a_price_called_c
     stats = Transcript()
     stats.play([image(n, c=98500) | {"ch": "stats"} for n in (1, 2, 6)])
     assert stats.missing == [(3, 5, "lost")]
+
+
+def test_holes_in_images_are_no_loss_while_the_server_conflates_for_us() -> None:
+    transcript = Transcript()
+    transcript.play([image(1), image(2), image(3, board="G4"), image(4, board="G4")])
+    transcript.continuity.conflate(True)
+    transcript.play([image(7), image(12)])
+    transcript.continuity.conflate(False)
+    transcript.play([image(20), image(15, board="G4"), image(21)])
+    assert (transcript.missing, transcript.accepted) == ([], [1, 2, 3, 4, 7, 12, 20, 15, 21])
+    assert transcript.continuity.conflated == 2 + 4 + 2 + 4
+    transcript.play([image(23)])
+    assert transcript.missing == [(22, 22, "lost")]
+
+
+def test_an_image_sent_again_late_is_news_if_its_kind_has_none_as_new() -> None:
+    transcript = Transcript()
+    transcript.play([image(1), image(2), image(3, board="G4")])
+    transcript.continuity.conflate(True)
+    transcript.play([image(9), image(8, board="G4"), image(8, board="G4"), image(9), image(3, board="G4")])
+    assert transcript.accepted == [1, 2, 3, 9, 8]
+    assert transcript.continuity.duplicates == 3
+
+
+def test_trades_are_lost_even_while_the_server_conflates() -> None:
+    transcript = Transcript()
+    transcript.play([image(n) | {"ch": "trade"} for n in (1, 2)])
+    transcript.continuity.conflate(True)
+    transcript.play([image(5) | {"ch": "trade"}, image(4) | {"ch": "trade"}])
+    assert (transcript.missing, transcript.accepted) == ([(3, 4, "lost")], [1, 2, 5])
 
 
 def test_an_announced_range_that_the_stream_overtook_is_not_reported_again() -> None:

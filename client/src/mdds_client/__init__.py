@@ -47,6 +47,7 @@ from mdds_client.errors import (
 )
 from mdds_client.link import State, StateChange
 from mdds_client.live_book import LiveBook
+from mdds_client.parts import SymbolError
 from mdds_client.records import (
     Definition,
     Depth,
@@ -60,7 +61,7 @@ from mdds_client.records import (
     Status,
     Trade,
 )
-from mdds_client.subscription import Subscription, SymbolError
+from mdds_client.subscription import Subscription
 from mdds_client.sync import Client, SyncBook, SyncSubscription
 from mdds_client.version import __version__
 

@@ -12,18 +12,18 @@ from typing import Any, Self, TypeAlias, Unpack
 from mdds_client.book import MAIN_BOARD
 from mdds_client.connection import Connection
 from mdds_client.continuity import Gap
-from mdds_client.errors import ConnectionFailed, Internal, MddsError, RateLimit, RequestTimeout
+from mdds_client.errors import ConnectionFailed, Internal, MddsError
+from mdds_client.granting import Granting
 from mdds_client.link import Link, State, StateChange
 from mdds_client.live_book import LiveBook
 from mdds_client.records import Record
-from mdds_client.requests import SubscribeOptions, subscribe_request, with_resume
+from mdds_client.requests import SubscribeOptions, subscribe_request
 from mdds_client.settings import ClientOptions, client_settings
 from mdds_client.streams import Streams
-from mdds_client.subscription import Part, Subscription
+from mdds_client.subscription import Subscription
 
 log = logging.getLogger("mdds_client")
 Callback: TypeAlias = Callable[[Record], Awaitable[None] | None]
-RATE_LIMIT_TRIES = 5
 
 
 class AsyncClient:
@@ -41,6 +41,7 @@ class AsyncClient:
         self._on_gap = on_gap
         self._on_state = on_state
         self._streams = Streams(self._settings.on_notice)
+        self._granting = Granting(self._streams)
         self._link: Link | None = None
         self._group: asyncio.TaskGroup | None = None
         self._task: asyncio.Task[None] | None = None
@@ -160,54 +161,20 @@ class AsyncClient:
     async def _establish(self, subscription: Subscription) -> None:
         while True:
             connection = await self._running().live()
-            self._streams.routes.add(subscription)
             try:
-                await _ask_all(connection, subscription)
+                return await self._granting.establish(connection, subscription)
             except ConnectionFailed:
-                self._streams.routes.discard(subscription)
+                subscription.parts.clear()
                 await asyncio.sleep(0)  # let the link notice; `live` then waits for the next connection
-            except BaseException:
-                self._streams.routes.discard(subscription)
-                raise
-            else:
-                subscription.established = True
-                return
 
     async def _leave(self, subscription: Subscription) -> None:
-        self._streams.routes.discard(subscription)
         subscription.end()
         link = self._running()
-        if link.state is not State.LIVE:
-            return
-        connection = await link.live()
-        for part in subscription.parts:
-            if part.sid is not None:
-                try:
-                    await connection.request({"op": "unsub", "sid": part.sid})
-                except MddsError as error:
-                    log.info("unsubscribe: %s", error)
+        await self._granting.leave(await link.live() if link.state is State.LIVE else None, subscription)
 
     async def _restore(self, connection: Connection) -> None:
-        """Ask a new connection for every established subscription again."""
         self.welcome = connection.welcome
-        features = connection.welcome.get("features")
-        can_resume = isinstance(features, list) and "resume" in features
-        for subscription in self.subscriptions:
-            if not subscription.established:
-                continue
-            points = subscription.points() if can_resume else {}
-            operations = [with_resume(part.operation, points) for part in subscription.parts]
-            subscription.reconnected(
-                {(operation["ch"], symbol) for operation in operations for symbol in operation.get("resume", ())}
-            )
-            try:
-                await _ask_all(connection, subscription, operations=operations)
-            except (ConnectionFailed, RequestTimeout):
-                raise
-            except MddsError as error:
-                log.warning("%r was not granted again: %s", subscription, error)
-                self._streams.routes.discard(subscription)
-                subscription.end(error)
+        await self._granting.restore(connection)
 
     def _gap(self, gap: Gap) -> None:
         log.info("%s", gap)
@@ -216,39 +183,6 @@ class AsyncClient:
                 self._on_gap(gap)
             except Exception:
                 log.exception("on_gap raised")
-
-
-async def _ask_all(
-    connection: Connection, subscription: Subscription, *, operations: list[dict[str, Any]] | None = None
-) -> None:
-    """Send each part; one granted part is enough, none raises the first refusal."""
-    refusals: list[MddsError] = []
-    for number, part in enumerate(subscription.parts):
-        part.sid = None
-        operation = part.operation if operations is None else operations[number]
-        try:
-            await _ask(connection, part, operation=operation)
-        except (ConnectionFailed, RequestTimeout):
-            raise
-        except MddsError as error:
-            refusals.append(error)
-            part.refused(error)
-        else:
-            refusals.extend(error.error for error in part.errors)
-    if refusals and not any(part.sid is not None for part in subscription.parts):
-        raise refusals[0]
-
-
-async def _ask(connection: Connection, part: Part, *, operation: dict[str, Any]) -> None:
-    for _ in range(RATE_LIMIT_TRIES):
-        try:
-            await connection.request(operation, on_reply=part.take_reply)
-            return
-        except RateLimit as limit:
-            if limit.retry_after_ms is None:
-                raise
-            await asyncio.sleep(limit.retry_after_ms / 1000)
-    await connection.request(operation, on_reply=part.take_reply)
 
 
 async def _pump(subscription: Subscription, callback: Callback) -> None:

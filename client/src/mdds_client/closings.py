@@ -77,7 +77,7 @@ def read_refusal(status: int, body: str, *, retry_after_s: str | None = None) ->
     """The meaning of an HTTP answer to the handshake that is not 101."""
     retry_after_ms = int(retry_after_s) * 1000 if retry_after_s is not None and retry_after_s.isdecimal() else None
     members = _members(body)
-    code, text = members.get("code"), members.get("msg")
+    code, text = members.get("code"), members.get("msg") or members.get("error")
     after = Next.RECONNECT if status == 429 or status >= 500 else Next.NEVER
     default = {401: "AUTH_FAILED", 403: "AUTH_FAILED", 429: "RATE_LIMIT", 503: "OVERLOADED"}.get(status)
     message = text if isinstance(text, str) and text else f"the server refused the connection: HTTP {status}"

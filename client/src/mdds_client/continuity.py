@@ -3,7 +3,9 @@
 A stream is (channel, symbol); its records are numbered 1, 2, 3… within an epoch. After a subscribe the server first
 sends the last image of each kind (board and message type), in no promised order and with holes between their numbers
 that mean nothing. A stream is therefore *settling* until one kind comes for the second time: that record is live.
-From there on every jump is a gap, except for what a notice announced (SKIPPED) or an image says it merged (`c`).
+From there on every jump is a gap, except for what a notice announced (SKIPPED), an image says it merged (`c`), or the
+server leaves out of an image stream while it says that we are slow (SLOW_START to SLOW_END). After that it sends the
+last images again, so the image streams settle once more.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from typing import Any, TypeAlias
 KNOWN_RANGES_MAX = 64  # per stream; past it the oldest announcement is forgotten and would be reported a second time
 SETTLING_NUMBERS_MAX = 256  # per stream; past it the stream counts as live
 UNKNOWN_END = 2**63 - 1
+# Channels whose records replace each other, kind by kind; the records of all others are events.
+IMAGE_CHANNELS = frozenset({"quote", "depth", "stats", "expected", "foreign", "index", "definition"})
 
 Kind: TypeAlias = tuple[object, object]
 
@@ -46,9 +50,11 @@ class _Stream:
     key: tuple[str, str]
     epoch: str
     last: int
-    settling: dict[Kind, int] | None  # kind → its number, while settling
+    settling: set[Kind] | None  # the kinds that came, while settling
     base: int | None = None  # the last number before a reconnect
     numbers: set[int] | None = None  # what came while settling
+    kinds: dict[Kind, int] | None = None  # of an image stream: the newest number of each kind
+    conflated: bool = False  # what is missing since `base` was merged, not lost
 
 
 class Continuity:
@@ -60,6 +66,7 @@ class Continuity:
         self._origin = origin
         self._streams: dict[tuple[str, str], _Stream] = {}
         self._known: dict[tuple[str, str], list[tuple[int, int]]] = {}
+        self._conflating = False
         self.conflated = 0
         self.duplicates = 0
 
@@ -74,12 +81,13 @@ class Continuity:
             return self._new_epoch(stream, record)
         if stream.settling is not None:
             return self._settle(stream, record)
+        if number <= stream.last:
+            return self._late(stream, record)
         if number != stream.last + 1:
-            if number <= stream.last:
-                self.duplicates += 1
-                return False
             self._jumped(stream, record)
         stream.last = number
+        if stream.kinds is not None:
+            stream.kinds[_kind(record)] = number
         return True
 
     def announce(self, channel: str, symbol: str, *, first: int, last: int | None, why: str) -> None:
@@ -100,8 +108,17 @@ class Continuity:
                 self._missed_while_away(stream, stream.last + 1)
             exact = stream.key in resumed
             stream.base = None if exact else stream.last
-            stream.settling = None if exact else {}
+            stream.settling = None if exact else set()
             stream.numbers = None if exact else set()
+            stream.conflated = False
+
+    def conflate(self, on: bool) -> None:
+        """SLOW_START and SLOW_END: between them, and until they settle, image streams have holes that are no loss."""
+        if self._conflating and not on:
+            for stream in self._streams.values():
+                if stream.kinds is not None and stream.settling is None:
+                    stream.base, stream.settling, stream.numbers, stream.conflated = stream.last, set(), set(), True
+        self._conflating = on
 
     def points(self) -> dict[tuple[str, str], tuple[str, int]]:
         """Where each stream stands: what a `resume` names."""
@@ -109,9 +126,11 @@ class Continuity:
 
     def _begin(self, key: tuple[str, str], record: Mapping[str, Any]) -> _Stream:
         number = record["n"]
-        settling = {_kind(record): number} if self._snapshot else None
+        settling = {_kind(record)} if self._snapshot else None
         numbers = {number} if self._snapshot else None
         stream = self._streams[key] = _Stream(key, record["ep"], number, settling, numbers=numbers)
+        if key[0] in IMAGE_CHANNELS:
+            stream.kinds = {_kind(record): number}
         return stream
 
     def _new_epoch(self, old: _Stream, record: Mapping[str, Any]) -> bool:
@@ -129,8 +148,7 @@ class Continuity:
         assert stream.numbers is not None
         number, kind = record["n"], _kind(record)
         if number in stream.numbers or (stream.base is not None and number <= stream.base):
-            self.duplicates += 1
-            return False
+            return self._late(stream, record)
         again = not self._snapshot or kind in stream.settling or len(stream.numbers) >= SETTLING_NUMBERS_MAX
         if again and number > stream.last:
             if stream.base is not None:
@@ -138,25 +156,39 @@ class Continuity:
             elif number > stream.last + 1:
                 self._jumped(stream, record)
             stream.settling = stream.numbers = stream.base = None
-            stream.last = number
-            return True
-        stream.settling[kind] = number
-        stream.numbers.add(number)
+            stream.conflated = False
+        else:
+            stream.settling.add(kind)
+            stream.numbers.add(number)
         stream.last = max(stream.last, number)
+        if stream.kinds is not None:
+            stream.kinds[kind] = max(number, stream.kinds.get(kind, 0))
         return True
+
+    def _late(self, stream: _Stream, record: Mapping[str, Any]) -> bool:
+        """A number that was passed: an image is still news if its kind has none as new, an event never is."""
+        if stream.kinds is not None and record["n"] > stream.kinds.get(_kind(record), 0):
+            stream.kinds[_kind(record)] = record["n"]
+            return True
+        self.duplicates += 1
+        return False
 
     def _missed_while_away(self, stream: _Stream, number: int) -> None:
         """Report what is missing between the last number before a reconnect and `number`."""
         assert stream.base is not None
         at = stream.base + 1
         for came in [*sorted(stream.numbers or ()), number]:
-            self._missing(stream, first=at, last=came - 1, why="reconnect")
+            if stream.conflated:
+                self.conflated += max(0, came - at)
+            else:
+                self._missing(stream, first=at, last=came - 1, why="reconnect")
             at = max(at, came + 1)
 
     def _jumped(self, stream: _Stream, record: Mapping[str, Any]) -> None:
         first, last, merged = stream.last + 1, record["n"] - 1, record.get("c")
         # `stats` has a `c` of its own (the last price): there it says nothing about merging.
-        if isinstance(merged, int) and stream.key[0] != "stats" and merged >= last - first + 1:
+        says_merged = isinstance(merged, int) and stream.key[0] != "stats" and merged >= last - first + 1
+        if says_merged or (self._conflating and stream.kinds is not None):
             self.conflated += last - first + 1
         else:
             self._missing(stream, first=first, last=last, why="lost")

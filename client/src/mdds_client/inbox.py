@@ -44,6 +44,11 @@ class Inbox:
             self._filled.set()
         return True
 
+    def seed(self, record: Record) -> None:
+        """Queue one of the few records that a subscription starts with, whatever the bound."""
+        self._records.append(record)
+        self._filled.set()
+
     async def room(self) -> None:
         """Wait until the consumer took something or the subscription ended."""
         while self.full:

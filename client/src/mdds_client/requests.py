@@ -53,13 +53,12 @@ class SubscribeRequest:
         if self.queue_max < 1:
             raise BadParam(f"queue_max: expected at least 1, got {self.queue_max}")
 
-    def operations(self) -> Iterator[dict[str, Any]]:
-        """One `sub` per channel, or more where the symbols do not fit into one message."""
-        for channel in self.channels:
-            for symbols in _packed(self.symbols):
-                yield self._operation(channel, symbols)
+    def operations(self, channel: str, symbols: Iterable[str]) -> Iterator[dict[str, Any]]:
+        """One `sub`, or more where the symbols do not fit into one message."""
+        for packed in _packed(symbols):
+            yield self.operation(channel, packed)
 
-    def _operation(self, channel: str, symbols: list[str]) -> dict[str, Any]:
+    def operation(self, channel: str, symbols: list[str]) -> dict[str, Any]:
         operation: dict[str, Any] = {"op": "sub", "ch": channel, "symbols": symbols, "snapshot": self.snapshot}
         if self.depth is not None and channel in ("depth", "book"):
             operation["depth"] = self.depth
@@ -98,7 +97,7 @@ def with_resume(operation: dict[str, Any], points: dict[tuple[str, str], tuple[s
     return resumed if resume and len(json.dumps(resumed)) <= OPERATION_BYTES_MAX else operation
 
 
-def _packed(symbols: tuple[str, ...]) -> Iterator[list[str]]:
+def _packed(symbols: Iterable[str]) -> Iterator[list[str]]:
     packed: list[str] = []
     size = 0
     for symbol in symbols:
@@ -108,4 +107,5 @@ def _packed(symbols: tuple[str, ...]) -> Iterator[list[str]]:
             packed, size = [], 0
         packed.append(symbol)
         size += length
-    yield packed
+    if packed:
+        yield packed

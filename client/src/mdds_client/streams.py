@@ -6,10 +6,12 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from mdds_client.handshake import error_in
+from mdds_client.continuity import IMAGE_CHANNELS, Kind
+from mdds_client.errors import error_of
+from mdds_client.parts import Part
 from mdds_client.records import Record
-from mdds_client.routes import Routes
-from mdds_client.subscription import Part, Subscription
+from mdds_client.routes import Routes, matches
+from mdds_client.subscription import Subscription
 
 log = logging.getLogger("mdds_client")
 
@@ -19,25 +21,66 @@ class Streams:
 
     def __init__(self, on_notice: Callable[[dict[str, Any]], None] | None) -> None:
         self.routes: Routes[Subscription] = Routes()
+        self.parts: list[Part] = []
         self.feeds: dict[str, Any] = {}
         self.unreadable = 0
         self.unrouted = 0
         self._on_notice = on_notice
         self._blocked_by: Subscription | None = None
+        # The last image of each kind of the streams followed now, for subscriptions that share them later.
+        self._images: dict[tuple[str, str, str | None], dict[Kind, Record]] = {}
+
+    def add(self, subscription: Subscription) -> None:
+        """Follow; from the streams that are shared it gets the last images, as from the server."""
+        self.routes.add(subscription)
+        for part in subscription.parts:
+            part.users.append(subscription)
+            if part not in self.parts:
+                self.parts.append(part)
+        if subscription.request.snapshot:
+            for (channel, symbol, job), images in self._images.items():
+                if subscription in self.routes.of(channel, symbol, origin=job):
+                    for record in images.values():
+                        subscription.seed(record)
+
+    def forget(self, subscription: Subscription) -> list[Part]:
+        """Leave; returns the parts that nobody uses any more."""
+        self.routes.discard(subscription)
+        for part in subscription.parts:
+            if subscription in part.users:
+                part.users.remove(subscription)
+        unused = [part for part in self.parts if not part.users]
+        self.parts = [part for part in self.parts if part.users]
+        for channel, symbol, job in list(self._images):
+            if not self.routes.of(channel, symbol, origin=job):
+                del self._images[channel, symbol, job]
+        return unused
 
     def end(self, error: Exception | None) -> None:
         for subscription in self.routes:
             subscription.end(error)
-            self.routes.discard(subscription)
+            self.forget(subscription)
+
+    def end_empty(self) -> None:
+        """End the subscriptions for which the server streams nothing any more, with the last reason it gave."""
+        for subscription in self.routes:
+            if not any(part.sid is not None for part in subscription.parts):
+                errors = subscription.errors
+                subscription.end(errors[-1].error if errors else None)
+                self.forget(subscription)
 
     # ------------------------------------------------------------------------------------------- Receiver
     async def take_records(self, records: list[Record]) -> None:
         routes_of = self.routes.of
         for record in records:
             data = record.data
-            takers = routes_of(data["ch"], data["s"], origin=data.get("job"))
+            channel, symbol, job = data["ch"], data["s"], data.get("job")
+            takers = routes_of(channel, symbol, origin=job)
             if not takers:
                 self.unrouted += 1  # of a stream that was just left
+                continue
+            if channel in IMAGE_CHANNELS:
+                self._images.setdefault((channel, symbol, job), {})[data.get("bd"), data.get("mt")] = record
             for subscription in takers:
                 if subscription.full:
                     self._blocked_by = subscription
@@ -45,20 +88,17 @@ class Streams:
         self._blocked_by = None
 
     def take_control(self, members: dict[str, Any]) -> None:
-        kind = members["t"]
-        if kind == "hb":
-            feeds = members.get("feeds")
-            self.feeds = feeds if isinstance(feeds, dict) else {}
-        elif kind == "gap":
-            self._announce(members, why=str(members.get("why", "gap")))
-        elif kind == "unsub":
-            self._withdrawn(members)
-        elif kind in ("notice", "error"):
-            if kind == "notice" and members.get("code") == "SKIPPED":
-                self._announce(members, why="skipped")
-            if kind == "error" and members.get("sid") is not None:
-                self._withdrawn(members)
-            self._notify(members)
+        match members["t"]:
+            case "hb":
+                feeds = members.get("feeds")
+                self.feeds = feeds if isinstance(feeds, dict) else {}
+            case "gap":
+                self._announce(members, why=str(members.get("why", "gap")))
+            case "notice":
+                self._notice(members)
+                self._notify(members)
+            case "error":
+                self._notify(members)
 
     def take_unreadable(self, count: int, why: str) -> None:
         self.unreadable += count
@@ -74,32 +114,34 @@ class Streams:
         )
 
     # -------------------------------------------------------------------------------------------- control
-    def _part(self, sid: object) -> tuple[Subscription, Part] | None:
-        for subscription in self.routes:
-            for part in subscription.parts:
-                if sid is not None and part.sid == sid:
-                    return subscription, part
-        return None
+    def _notice(self, members: dict[str, Any]) -> None:
+        code = str(members.get("code"))
+        if code == "SKIPPED":
+            self._announce(members, why="skipped")
+        elif code in ("SLOW_START", "SLOW_END"):
+            for subscription in self.routes:
+                subscription.conflating(code == "SLOW_START")
+        elif members.get("action") == "unsubscribed":
+            part = self._part(members.get("sid"))
+            if part is not None:
+                symbol = str(members.get("s"))
+                part.withdrawn(symbol, error_of(code, str(members.get("msg") or f"{part.channel} {symbol} was ended")))
+                self.end_empty()
+
+    def _part(self, sid: object) -> Part | None:
+        return None if sid is None else next((part for part in self.parts if part.sid == sid), None)
 
     def _announce(self, members: dict[str, Any], *, why: str) -> None:
-        found = self._part(members.get("sid"))
+        part = self._part(members.get("sid"))
         first, last, symbol = members.get("from"), members.get("to"), members.get("s")
-        if found is None or not isinstance(first, int) or not isinstance(symbol, str):
+        if part is None or not isinstance(first, int) or not isinstance(symbol, str):
             log.warning("a gap of no known subscription: %s", members)
             return
-        subscription, part = found
-        subscription.announce(part.channel, symbol, first=first, last=last if isinstance(last, int) else None, why=why)
-
-    def _withdrawn(self, members: dict[str, Any]) -> None:
-        """The server ended one subscription by itself: an error if it says so, else a plain end."""
-        found = self._part(members.get("sid"))
-        if found is None:
-            return
-        subscription, part = found
-        part.sid = None
-        if not any(other.sid is not None for other in subscription.parts):
-            subscription.end(error_in(members) if "code" in members else None)
-            self.routes.discard(subscription)
+        for subscription in part.users:
+            if any(matches(pattern, symbol) for pattern in subscription.symbols):
+                subscription.announce(
+                    part.channel, symbol, first=first, last=last if isinstance(last, int) else None, why=why
+                )
 
     def _notify(self, members: dict[str, Any]) -> None:
         log.info("%s", members)

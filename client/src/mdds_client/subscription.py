@@ -3,60 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
 from mdds_client.continuity import Continuity, Gap
-from mdds_client.errors import MddsError, error_of
 from mdds_client.inbox import Inbox
+from mdds_client.parts import Part, SymbolError
 from mdds_client.records import Record
 from mdds_client.requests import SubscribeRequest
 
 BATCH_MAX = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class SymbolError:
-    """A symbol that the server refused although it took others."""
-
-    channel: str
-    symbol: str
-    error: MddsError
-
-    def __str__(self) -> str:
-        return f"{self.channel} {self.symbol}: {self.error.code}"
-
-
-@dataclass(slots=True)
-class Part:
-    """One `sub` operation and its reply; the subscription id is the connection's and changes with it."""
-
-    operation: dict[str, Any]
-    sid: int | None = None
-    granted: dict[str, Any] = field(default_factory=dict)
-    ok: tuple[str, ...] = ()
-    errors: tuple[SymbolError, ...] = ()
-
-    @property
-    def channel(self) -> str:
-        return str(self.operation["ch"])
-
-    def take_reply(self, reply: dict[str, Any]) -> None:
-        granted, sid = reply.get("granted"), reply.get("sid")
-        self.sid = sid if isinstance(sid, int) else None
-        self.granted = granted if isinstance(granted, dict) else {}
-        self.ok = tuple(str(symbol) for symbol in reply.get("ok") or ())
-        self.errors = tuple(
-            SymbolError(self.channel, str(item.get("s", "?")), _symbol_error(self.channel, item))
-            for item in reply.get("errors") or ()
-            if isinstance(item, dict)
-        )
-
-    def refused(self, error: MddsError) -> None:
-        """The whole operation was refused: so was each of its symbols."""
-        self.ok, self.granted = (), {}
-        self.errors = tuple(SymbolError(self.channel, symbol, error) for symbol in self.operation["symbols"])
 
 
 class Subscription:
@@ -67,10 +23,9 @@ class Subscription:
         leave: Callable[[Subscription], Awaitable[None]],
     ) -> None:
         self.request = request
-        self.parts = [Part(operation) for operation in request.operations()]
+        self.parts: list[Part] = []
         self.gaps = 0
         self.received = 0
-        self.established = False  # granted once: a new connection asks for it again
         self._on_gap = on_gap
         self._leave = leave
         self._inbox = Inbox(request.queue_max, drop=request.on_slow == "drop", report=self._gap)
@@ -94,12 +49,17 @@ class Subscription:
     @property
     def ok(self) -> tuple[tuple[str, str], ...]:
         """(channel, symbol) pairs that the server granted."""
-        return tuple((part.channel, symbol) for part in self.parts for symbol in part.ok)
+        return tuple(
+            (channel, symbol)
+            for channel in self.channels
+            for symbol in self.symbols
+            if any(part.channel == channel and part.covers(symbol) for part in self.parts)
+        )
 
     @property
     def errors(self) -> tuple[SymbolError, ...]:
         """What the server refused beside what it granted."""
-        return tuple(error for part in self.parts for error in part.errors)
+        return tuple(error for part in self.parts for error in part.errors if error.symbol in self.symbols)
 
     @property
     def granted(self) -> dict[str, dict[str, Any]]:
@@ -170,8 +130,17 @@ class Subscription:
             while not self._inbox.offer(record):
                 await self._inbox.room()
 
+    def seed(self, record: Record) -> None:
+        """A last image that an earlier subscription of this client already has; not bounded by the queue."""
+        if self._continuity.accept(record.data):
+            self.received += 1
+            self._inbox.seed(record)
+
     def announce(self, channel: str, symbol: str, *, first: int, last: int | None, why: str) -> None:
         self._continuity.announce(channel, symbol, first=first, last=last, why=why)
+
+    def conflating(self, on: bool) -> None:
+        self._continuity.conflate(on)
 
     def reconnected(self, resumed: Collection[tuple[str, str]]) -> None:
         self._continuity.reconnected(resumed)
@@ -190,7 +159,3 @@ class Subscription:
     def __repr__(self) -> str:
         return f"Subscription({', '.join(self.channels)} of {', '.join(self.symbols[:8])})"
 
-
-def _symbol_error(channel: str, item: dict[str, Any]) -> MddsError:
-    code, symbol = str(item.get("code", "INTERNAL")), str(item.get("s", "?"))
-    return error_of(code, str(item.get("msg") or f"{channel} {symbol}: {code.lower().replace('_', ' ')}"))

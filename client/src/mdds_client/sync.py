@@ -17,10 +17,11 @@ from mdds_client.continuity import Gap
 from mdds_client.errors import ClientClosed, MddsError
 from mdds_client.link import State, StateChange
 from mdds_client.live_book import LiveBook
+from mdds_client.parts import SymbolError
 from mdds_client.records import Depth, Level, Record
 from mdds_client.requests import SubscribeOptions
 from mdds_client.settings import ClientOptions
-from mdds_client.subscription import Subscription, SymbolError
+from mdds_client.subscription import Subscription
 
 T = TypeVar("T")
 log = logging.getLogger("mdds_client")

@@ -1,0 +1,110 @@
+"""Asks the server for the streams that subscriptions need, and shares those that are already there."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from mdds_client.connection import Connection
+from mdds_client.errors import ConnectionFailed, Internal, MddsError, RateLimit, RequestTimeout
+from mdds_client.parts import Part
+from mdds_client.requests import with_resume
+from mdds_client.streams import Streams
+from mdds_client.subscription import Subscription
+
+log = logging.getLogger("mdds_client")
+RATE_LIMIT_TRIES = 5
+
+
+class Granting:
+    """The parts of a client's subscriptions, asked for, asked for again after a reconnect, and given back."""
+
+    def __init__(self, streams: Streams) -> None:
+        self._streams = streams
+        self._turn = asyncio.Lock()  # one subscribe at a time: the next sees what the one before was granted
+
+    async def establish(self, connection: Connection, subscription: Subscription) -> None:
+        """Raises the first refusal when nothing was granted; ConnectionFailed when the connection went meanwhile."""
+        async with self._turn:
+            fresh = self._plan(subscription)
+            self._streams.add(subscription)
+            try:
+                refusals = [error for part in fresh for error in await _ask(connection, part, operation=part.operation)]
+                if not any(part.sid is not None for part in subscription.parts):
+                    raise refusals[0] if refusals else Internal("the server granted nothing and did not say why")
+            except BaseException:
+                self._streams.forget(subscription)
+                raise
+
+    async def restore(self, connection: Connection) -> None:
+        """Ask a new connection for every part again; what it does not grant ends the subscriptions it leaves empty."""
+        features = connection.welcome.get("features")
+        can_resume = isinstance(features, list) and "resume" in features
+        operations = {part: self._resuming(part) if can_resume else part.operation for part in self._streams.parts}
+        for part in operations:
+            part.sid = None
+        for subscription in self._streams.routes:
+            subscription.conflating(False)
+            subscription.reconnected(
+                {
+                    (part.channel, symbol)
+                    for part in subscription.parts
+                    for symbol in operations.get(part, {}).get("resume", ())
+                }
+            )
+        for part, operation in operations.items():
+            for error in await _ask(connection, part, operation=operation):
+                log.warning("%s of %s was not granted again: %s", part.channel, part.operation["symbols"][:8], error)
+        self._streams.end_empty()
+
+    async def leave(self, connection: Connection | None, subscription: Subscription) -> None:
+        for part in self._streams.forget(subscription):
+            if connection is not None and part.sid is not None:
+                try:
+                    await connection.request({"op": "unsub", "sid": part.sid})
+                except MddsError as error:
+                    log.info("unsubscribe: %s", error)
+
+    def _plan(self, subscription: Subscription) -> list[Part]:
+        """Give the subscription the parts that cover it, and new ones for the rest; returns the new ones."""
+        request = subscription.request
+        fresh: list[Part] = []
+        for channel in request.channels:
+            wanted = request.operation(channel, [])
+            shared = [part for part in self._streams.parts if part.sid is not None and part.same_stream_as(wanted)]
+            missing = []
+            for symbol in request.symbols:
+                part = next((part for part in shared if part.covers(symbol)), None)
+                if part is None:
+                    missing.append(symbol)
+                elif part not in subscription.parts:
+                    subscription.parts.append(part)
+            fresh += [Part(operation) for operation in request.operations(channel, missing)]
+        subscription.parts += fresh
+        return fresh
+
+    def _resuming(self, part: Part) -> dict[str, Any]:
+        points: dict[tuple[str, str], tuple[str, int]] = {}
+        for user in part.users:
+            points.update(user.points())
+        return with_resume(part.operation, points)
+
+
+async def _ask(connection: Connection, part: Part, *, operation: dict[str, Any]) -> list[MddsError]:
+    """Send one operation; the refusals, of the whole or of single symbols."""
+    tries = 0
+    while True:
+        try:
+            await connection.request(operation, on_reply=part.take_reply)
+        except (ConnectionFailed, RequestTimeout):
+            raise
+        except RateLimit as limit:
+            tries += 1
+            if limit.retry_after_ms is not None and tries < RATE_LIMIT_TRIES:
+                await asyncio.sleep(limit.retry_after_ms / 1000)
+                continue
+            part.refused(limit)
+        except MddsError as error:
+            part.refused(error)
+        return [error.error for error in part.errors]
