@@ -11,7 +11,7 @@ from feeds.simulator.exchange import Exchange
 from feeds.simulator.message import Message
 from feeds.simulator.output import FeedOutput, Sends
 from feeds.simulator.pacing import Burst, Pace
-from feeds.simulator.stamp import local_second_of_day, local_weekday, stamp_of
+from feeds.simulator.stamp import stamp_of, trading_time_s
 
 _BATCH_MESSAGES_MAX = 512
 """One turn of the loop: at full speed the stop flag is looked at every few milliseconds."""
@@ -20,7 +20,6 @@ _TICK_S_MIN, _TICK_S_MAX = 0.001, 0.02
 _SCRIPTED_RATE_MIN = 2_000
 """Definitions and board events go out at least this fast, as a slow demonstration must not wait for its quotes."""
 _HEARTBEAT_NS = 1_000_000_000
-_SATURDAY = 5
 
 
 class DayMode(Enum):
@@ -146,8 +145,7 @@ class Runner:
             if self._trade_date and trade_date != self._trade_date:
                 self._exchange.new_day()
             self._trade_date = trade_date
-            weekend = local_weekday(now_ns) >= _SATURDAY
-            day_time_s = 0.0 if weekend else local_second_of_day(now_ns)
+            day_time_s = trading_time_s(now_ns)
         else:
             day_time_s = float(DAY_START_S)
         self._exchange.set_time(now_ns, day_time_s)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 LOCAL_OFFSET_S = 7 * 3600
 _NS = 1_000_000_000
+_SATURDAY = 5
 
 
 class Stamp(NamedTuple):
@@ -33,11 +34,9 @@ def stamp_of(now_ns: int) -> Stamp:
     )
 
 
-def local_second_of_day(now_ns: int) -> float:
-    """Seconds since midnight in Vietnam."""
+def trading_time_s(now_ns: int) -> float:
+    """Seconds since midnight in Vietnam; always 0 on a Saturday and a Sunday, when nothing trades."""
+    local = datetime.fromtimestamp(now_ns // _NS + LOCAL_OFFSET_S, UTC)
+    if local.weekday() >= _SATURDAY:
+        return 0.0
     return (now_ns / _NS + LOCAL_OFFSET_S) % 86_400
-
-
-def local_weekday(now_ns: int) -> int:
-    """0 = Monday, in Vietnam."""
-    return datetime.fromtimestamp(now_ns // _NS + LOCAL_OFFSET_S, UTC).weekday()

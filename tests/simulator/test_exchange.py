@@ -7,7 +7,7 @@ import pytest
 from feeds.simulator.exchange import Exchange
 from feeds.simulator.message import Message
 from feeds.simulator.sequences import stream_of
-from feeds.simulator.stamp import stamp_of
+from feeds.simulator.stamp import stamp_of, trading_time_s
 from tests.simulator.trading_days import FEEDS, START_NS, day_of, fields_of
 
 ROUTED = {"X", "f", "M7", "M8", "ME", "MF", "MX", "d", "M1", "MT", "MA", "W", "ML"}
@@ -179,3 +179,23 @@ def test_times_are_utc_and_the_trade_date_is_local() -> None:
     assert stamp.sending_time == "20261124 18:34:56.789"
     assert stamp.transact_time == "183456789"
     assert stamp.trade_date == "20261125"
+
+
+def test_the_trading_time_is_local_and_stands_still_at_the_weekend() -> None:
+    tuesday_evening_utc = 1_795_545_296_000_000_000
+    assert trading_time_s(tuesday_evening_utc) == 1 * 3600 + 34 * 60 + 56
+    assert [trading_time_s(tuesday_evening_utc + days * 86_400 * 10**9) > 0 for days in range(7)] == [
+        True, True, True, False, False, True, True,
+    ]  # fmt: skip
+
+
+def test_a_market_that_joins_late_in_the_day_makes_up_for_the_morning_in_order() -> None:
+    exchange = Exchange({"STO": ("STO",)}, symbols=2, seed=1, steady=False)
+    exchange.set_time(START_NS, 14 * 3600)
+    messages = []
+    while exchange.waiting:
+        messages += exchange.take(50)
+    events = [first_values(one)[20005] for one in messages if one.msg_type == "f" and not one.isin]
+    assert list(dict.fromkeys(events)) == ["AA1", "AD2", "BB1", "AW8", "AW9"]
+    assert exchange.phases == {"STO": "continuous"}
+    assert len(exchange.take(20)) == 20

@@ -37,7 +37,7 @@ class Command(BaseCommand):
 
         def report(count: int, elapsed_s: float) -> None:
             text = f"play: {count}/{total} datagrams in {elapsed_s:.0f} s"
-            self.stderr.write(text, ending="\r" if on_terminal else "\n")
+            self.stderr.write(text, str, "\r" if on_terminal else "\n")
             self.stderr.flush()
 
         with StopFlag() as stop, file.open("rb") as lines:

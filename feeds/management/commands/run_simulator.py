@@ -89,7 +89,7 @@ class Command(BaseCommand):
             depth=options["depth"], unrouted=options["unrouted"],
         )  # fmt: skip
         faults = _fault_plan(options)
-        with ExitStack() as stack:
+        with StopFlag() as stop, ExitStack() as stack:
             truth = _open_truth(options, feeds, stack)
             outputs = []
             for feed in feeds:
@@ -99,26 +99,26 @@ class Command(BaseCommand):
                     raise CommandError(f"feed {feed.name}: {error.strerror or error}") from error
                 stack.callback(output.close)
                 outputs.append(output)
-            self._run(Runner(exchange, outputs, plan), options, feeds)
+            if not options["quiet"]:
+                self.stderr.write(f"simulator: sending to {', '.join(markets)}", str)
+            self._run(Runner(exchange, outputs, plan), options, stop=stop)
 
-    def _run(self, runner: Runner, options: dict[str, Any], feeds: list[FeedConfig]) -> None:
+    def _run(self, runner: Runner, options: dict[str, Any], *, stop: StopFlag) -> None:
         on_terminal = sys.stderr.isatty()
 
         def report(summary: dict[str, Any]) -> None:
-            self.stderr.write(status_line(summary), ending="\r" if on_terminal else "\n")
+            self.stderr.write(status_line(summary), str, "\r" if on_terminal else "\n")
             self.stderr.flush()
 
-        names = ", ".join(feed.name for feed in feeds)
-        if not options["quiet"]:
-            self.stderr.write(f"simulator: sending to {names}")
         # nothing made so far will be garbage: keep the collector from walking the books again and again
         gc.freeze()
-        with StopFlag() as stop:
-            if options["prepared"]:
-                summary = runner.run_prepared(options["prepared"], stop)
-            else:
-                shown = None if options["quiet"] else report
-                summary = runner.run(stop, report=shown, report_s=2.0 if on_terminal else 30.0)
+        if options["prepared"]:
+            summary = runner.run_prepared(options["prepared"], stop)
+        else:
+            shown = None if options["quiet"] else report
+            summary = runner.run(stop, report=shown, report_s=2.0 if on_terminal else 30.0)
+        if on_terminal and not options["quiet"]:
+            self.stderr.write("", str)  # the summary does not overwrite the last status line
         self.stdout.write(json.dumps(summary) if options["json"] else summary_line(summary))
 
 
