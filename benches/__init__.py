@@ -1,0 +1,1 @@
+"""Benchmarks: what the service costs and holds, run by `bin/bench NAME`."""

@@ -1,0 +1,135 @@
+"""What a parser remembers of one feed and origin: sequences seen, stream numbers, statistics, the epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from feeds.krx.streams import stream_of
+from feeds.ranges import Ranges
+from feeds.records import epoch_text, stream_head
+
+UNSEQUENCED_MAX = 512  # identities kept of messages without a usable sequence; past it the oldest half is forgotten
+NO_TRADE = ',"o":null,"h":null,"l":null,"c":null,"vol":null,"val":null'
+NO_LIMITS = ',"ref":null,"ceil":null,"floor":null'
+
+
+@dataclass(slots=True)
+class Stream:
+    """One (channel, symbol): the text its records begin with and the number of its last record."""
+
+    head: str
+    n: int = 0
+
+
+@dataclass(slots=True)
+class Seen:
+    """One (market, stream) of the source: the highest sequence passed on, and the declared holes below it."""
+
+    high: int = 0
+    holes: Ranges = field(default_factory=Ranges)
+
+
+class Figures:
+    """The statistics of one symbol and board, as rendered JSON fragments."""
+
+    __slots__ = ("close", "limits", "trade")
+
+    def __init__(self, trade: str = NO_TRADE, limits: str = NO_LIMITS, close: str = "") -> None:
+        self.trade = trade
+        self.limits = limits
+        self.close = close
+
+
+class Context:
+    """State of one (origin, feed). Everything here is in the checkpoint, so that a successor goes on exactly."""
+
+    def __init__(self, origin: str, feed: str) -> None:
+        self.origin = origin
+        self.feed = feed
+        self.epoch = 0
+        self.mid = ""
+        self.next_record = 1
+        self.streams: dict[str, dict[str, Stream]] = {}
+        self.seen: dict[tuple[str, str], Seen] = {}
+        self.figures: dict[tuple[str, str], Figures] = {}
+        self.unsequenced: dict[int, None] = {}
+        self.chains: dict[str, int] = {}
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Numbers and sequences begin anew; what instruments are called stays."""
+        self.epoch = epoch
+        job = f',"job":"{self.origin}"' if self.origin != "live" else ""
+        self.mid = f',"ep":"{epoch_text(epoch)}"{job},"rx":'
+        self.streams.clear()
+        self.seen.clear()
+        self.figures.clear()
+        self.unsequenced.clear()
+
+    def stream(self, channel: str, key: str, symbol: str) -> Stream:
+        """The stream of `key` (ISIN, index, board) in `channel`, made when new."""
+        by_key = self.streams.setdefault(channel, {})
+        found = by_key.get(key)
+        if found is None:
+            found = by_key[key] = Stream(stream_head(channel, symbol))
+        return found
+
+    def stream_of(self, channel: str, key: str) -> Stream | None:
+        by_key = self.streams.get(channel)
+        return by_key.get(key) if by_key is not None else None
+
+    def figures_of(self, key: str, board: str) -> Figures:
+        figures = self.figures.get((key, board))
+        if figures is None:
+            figures = self.figures[key, board] = Figures()
+        return figures
+
+    def rename(self, isin: str, ticker: str) -> None:
+        """An instrument's ticker was learnt: its streams go on under that name, numbers included."""
+        for channel, by_key in self.streams.items():
+            if isin in by_key:
+                by_key[isin].head = stream_head(channel, ticker)
+
+    def seen_before(self, identity: int) -> bool:
+        """Whether a message without a sequence came already; notes it."""
+        if identity in self.unsequenced:
+            return True
+        if len(self.unsequenced) >= UNSEQUENCED_MAX:
+            for old in list(self.unsequenced)[: UNSEQUENCED_MAX // 2]:
+                del self.unsequenced[old]
+        self.unsequenced[identity] = None
+        return False
+
+    def state(self) -> dict[str, object]:
+        """JSON values; `restore` is the inverse."""
+        return {
+            "origin": self.origin,
+            "feed": self.feed,
+            "epoch": self.epoch,
+            "next": self.next_record,
+            "streams": {c: {k: [s.head, s.n] for k, s in by.items()} for c, by in self.streams.items()},
+            # A Seen stands under its stream's name and under each message type of it; the name is enough.
+            "seen": [
+                [*key, seen.high, [list(r) for r in seen.holes]]
+                for key, seen in self.seen.items()
+                if stream_of(*key) == key[1]
+            ],
+            "figures": [[*key, f.trade, f.limits, f.close] for key, f in self.figures.items()],
+            "unsequenced": list(self.unsequenced),
+            "chains": self.chains,
+        }
+
+    @classmethod
+    def restore(cls, state: dict[str, object]) -> Context:
+        context = cls(str(state["origin"]), str(state["feed"]))
+        context.begin_epoch(int(str(state["epoch"])))
+        context.next_record = int(str(state["next"]))
+        streams: dict[str, dict[str, list[object]]] = state["streams"]  # type: ignore[assignment]
+        for channel, by_key in streams.items():
+            context.streams[channel] = {k: Stream(str(h), int(str(n))) for k, (h, n) in by_key.items()}
+        for market, stream, high, holes in state["seen"]:  # type: ignore[attr-defined]
+            context.seen[market, stream] = Seen(high, Ranges(holes))
+        for isin, board, trade, limits, close in state["figures"]:  # type: ignore[attr-defined]
+            context.figures[isin, board] = Figures(trade, limits, close)
+        context.unsequenced = dict.fromkeys(state["unsequenced"])  # type: ignore[call-overload]
+        context.chains = dict(state["chains"])  # type: ignore[call-overload]
+        return context

@@ -1,0 +1,21 @@
+"""Counters of a parser process, over all its partitions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class ParserCounts:
+    """RAW ids = parsed + dead + unrouted (I5); `duplicates` came again and were dropped by identity."""
+
+    parsed: dict[str, int] = field(default_factory=dict)
+    dead: dict[str, int] = field(default_factory=dict)
+    unrouted: dict[str, int] = field(default_factory=dict)
+    records: int = 0
+    duplicates: int = 0
+    late: int = 0
+    late_images: int = 0
+    gaps: int = 0
+    out_of_order: int = 0
+    bad_blocks: int = 0

@@ -1,0 +1,178 @@
+"""Turns one message's bytes into its emissions: the layout path first, the general path when no layout matches."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+from zlib import adler32
+
+from feeds.fix.fields import offset_of, split_fields
+from feeds.fix.framing import CHECKSUMS, FramingError, check_frame, checksum
+from feeds.fix.layouts import Layout, compile_layout
+from feeds.fix.plan import Emission, Field, MessageRejected, Plan
+from feeds.krx.routers import TABLES, UNROUTED, make_plan
+
+LAYOUTS_MAX = 24  # per type and entry count; past it the one that matched longest ago is forgotten
+SHAPES_MAX = 4_096
+EMPTY_LEVEL = "[0.0,0]"
+# The text a sound message of a size begins with: BodyLength follows from the size, so one comparison checks it. Longer
+# messages go the general path.
+SIZES = 8_192
+
+
+def _start(size: int) -> str:
+    """`8=FIX.4.4|9=<length>|35=` for a message of `size` bytes in all."""
+    for digits in range(1, 5):
+        length = size - len("8=FIX.4.4|9=") - digits - 1 - len("10=000|")
+        if len(str(length)) == digits and length > 0:
+            return f"8=FIX.4.4\x019={length}\x0135="
+    return "\x01"  # no such message
+
+
+STARTS = tuple(_start(size) for size in range(SIZES))
+
+
+class Translation(NamedTuple):
+    """What a message says: who it is, and the texts of its emissions (without the stream's head)."""
+
+    msg_type: str
+    sequence: int
+    market: str
+    rule: str
+    key: str
+    board: str
+    ticker: str
+    emissions: Sequence[Emission]
+    texts: Sequence[str]
+
+
+class Rejected(ValueError):
+    """A dead letter in the making: code, byte offset, text."""
+
+    def __init__(self, reason: str, offset: int, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+        self.offset = offset
+        self.text = text
+
+
+class Unrouted(ValueError):
+    """A message type of the interface that no router takes; it stays in RAW and is counted."""
+
+    def __init__(self, msg_type: str) -> None:
+        super().__init__(msg_type)
+        self.msg_type = msg_type
+
+
+def strip_empty_levels(text: str) -> str:
+    """Leave out the empty levels (270=0.0 271=0) of a book image's ladders."""
+    if EMPTY_LEVEL not in text:
+        return text
+    text = text.replace("," + EMPTY_LEVEL, "")
+    return text.replace("[" + EMPTY_LEVEL + ",", "[").replace("[" + EMPTY_LEVEL + "]", "[]")
+
+
+class Translator:
+    """Both parse paths and the layouts learnt so far. One per parser; layouts hold no message state."""
+
+    def __init__(self) -> None:
+        self._shapes: set[int] = set()
+        self._layouts: dict[tuple[str, str, str], list[Layout]] = {}
+        self.by_layout = 0
+        self.by_general = 0
+
+    def find(self, text: str, data: bytes) -> tuple[re.Match[str], Layout] | None:
+        """The layout that matches a message of sound frame, and its match; None sends it to the general path."""
+        size = len(data)
+        if size >= SIZES or not text.startswith(STARTS[size]):
+            return None
+        layouts = self._layouts.get(_dispatch(text, len(STARTS[size])))
+        if layouts is None:
+            return None
+        for place, layout in enumerate(layouts):
+            match = layout.pattern.fullmatch(text)
+            if match is not None:
+                if place > 1:  # keep the frequent ones in front
+                    layouts.insert(0, layouts.pop(place))
+                return (match, layout) if frame_is_sound(data, text.isascii()) else None
+        return None
+
+    def general(self, data: bytes) -> Translation:
+        """Parse one message from its bytes; learn its layout. Raises Rejected or Unrouted."""
+        self.by_general += 1
+        try:
+            check_frame(data)
+        except FramingError as error:
+            raise Rejected(error.reason, error.offset, error.text) from error
+        try:
+            text = data.decode()
+        except UnicodeDecodeError as error:
+            raise Rejected("BAD_UTF8", error.start, f"byte {data[error.start]:#04x} is not UTF-8") from error
+        try:
+            return self._route(text)
+        except MessageRejected as error:
+            raise Rejected(error.reason, offset_of(data, error.index), error.text) from error
+
+    def _route(self, text: str) -> Translation:
+        fields = split_fields(text)
+        msg_type = fields[2].value
+        if msg_type in UNROUTED:
+            raise Unrouted(msg_type)
+        if msg_type not in TABLES:
+            raise MessageRejected("UNKNOWN_TYPE", 2, f"found 35={msg_type[:20]!r}, expected a KRX message type")
+        plan = make_plan(msg_type, fields)
+        texts = plan.render(fields)
+        texts = [strip_empty_levels(t) if e.target == "depth" else t for e, t in zip(plan.emissions, texts, strict=True)]
+        self._learn(text, plan, fields)
+        return Translation(
+            msg_type=msg_type,
+            sequence=int(fields[plan.sequence].value),
+            market=fields[plan.market].value,
+            rule=plan.symbol[0],
+            key=".".join(fields[i].value for i in plan.symbol[1]),
+            board="" if plan.board is None else fields[plan.board].value,
+            ticker="" if plan.ticker is None else fields[plan.ticker].value,
+            emissions=plan.emissions,
+            texts=texts,
+        )
+
+    def _learn(self, text: str, plan: Plan, fields: Sequence[Field]) -> None:
+        """Compile the layout of this message's shape, once per shape."""
+        shape = plan.shape(fields)
+        if shape in self._shapes:
+            return
+        if len(self._shapes) >= SHAPES_MAX:  # a feed of ever new shapes: forget which were tried, never grow
+            self._shapes.clear()
+        self._shapes.add(shape)
+        layout = compile_layout(plan, fields)
+        if layout is None:
+            return
+        layouts = self._layouts.setdefault(_dispatch(text, text.index("\x0135=") + 4), [])
+        layouts.insert(0, layout)
+        if len(layouts) > LAYOUTS_MAX:
+            layouts.pop()
+            self._shapes.clear()
+
+
+def _dispatch(text: str, at: int) -> tuple[str, str, str]:
+    """What a message's layout is looked up by: its type (at `at`), the fields from market to symbol, the group count."""
+    market = text.find("\x0130001=", at)
+    symbol = text.find("\x0155=", market)
+    count = text.find("\x01268=", symbol)
+    # Without a symbol (M1, a board's f) the market alone; it has three letters.
+    shape = text[market:symbol] if symbol > 0 else text[market : market + 10]
+    return text[at : at + 2], shape, text[count + 5 : count + 8] if count > 0 else ""
+
+
+def frame_is_sound(data: bytes, ascii_only: bool) -> bool:
+    """CheckSum of a message. The sum of 512 bytes below 128 fits adler32's modulus; see framing.checksum."""
+    if not ascii_only:
+        return data[-7:] == CHECKSUMS[checksum(data, 0, len(data) - 7)]
+    end = len(data) - 7
+    if end <= 512:
+        return data[end:] == CHECKSUMS[(adler32(data[:end]) - 1) & 255]
+    total = adler32(data[:512]) - 1
+    for at in range(512, end, 512):
+        total += adler32(data[at : min(at + 512, end)]) - 1
+    return data[end:] == CHECKSUMS[total & 255]
