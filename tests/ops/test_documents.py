@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from django.core.management import get_commands
 
+from mdds_site.env import MddsSettings
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "client" / "README.md"])
 # Settings that tools read and env.py does not.
@@ -53,3 +55,11 @@ def test_every_setting_is_read(document: Path) -> None:
 def test_the_readme_lists_every_setting() -> None:
     table = (ROOT / "README.md").read_text().partition("## Settings")[2].partition("\n## ")[0]
     assert set(re.findall(r"`(MDDS_[A-Z_]+)`", table)) == variables_read()
+
+
+def test_the_runbook_names_the_metrics_ports() -> None:
+    settings = MddsSettings(data_dir=Path("unused"), base_port=8000)
+    named = re.findall(r"\b([a-z]+) (80\d\d)\b", (ROOT / "docs" / "runbook.md").read_text())
+    ports = {kind: int(port) for kind, port in named if kind in {"capture", "publisher", "parser", "gateway", "replay"}}
+    assert ports == {kind: settings.metrics_port(kind) for kind in ports}
+    assert len(ports) == 5
