@@ -13,7 +13,7 @@ from mdds_client.errors import ERROR_OF_CODE, AuthFailed, KeyRevoked, MddsError,
     ("code", "reason", "expected"),
     [
         (4000, '{"code":"SHUTDOWN","retry_after_ms":1500}', (Next.RECONNECT, "SHUTDOWN", 1500)),
-        (4001, "", (Next.RECONNECT, "SLOW_CONSUMER", None)),
+        (4001, "", (Next.RECONNECT, "SLOW", None)),
         (4099, "", (Next.RECONNECT, "CONNECTION_FAILED", None)),
         (4100, "", (Next.AFTER_CHANGE, "CONNECTION_FAILED", None)),
         (4102, '{"retry_after_ms":"soon"}', (Next.AFTER_CHANGE, "RATE_LIMIT", None)),
@@ -32,6 +32,11 @@ def test_a_close_frame_says_what_may_follow(code: int, reason: str, expected: tu
     closing = read_close(code, reason)
     assert (closing.next, closing.error.code, closing.retry_after_ms) == expected
     assert str(closing).startswith(str(code))
+
+
+def test_a_reason_without_words_is_said_in_words() -> None:
+    assert read_close(4401, '{"code":"KEY_REVOKED"}').error.message == "authentication failed: key revoked"
+    assert str(read_close(4001, '{"code":"SLOW"}')) == "4001 SLOW: this client read too slowly"
 
 
 def test_the_fatal_error_before_a_final_close_has_the_better_words() -> None:

@@ -36,7 +36,7 @@ class Closing:
 
 # A close without a usable reason: what its number says by itself.
 _ERROR_OF_CLOSE = {
-    4000: "SHUTDOWN", 4001: "SLOW_CONSUMER", 4003: "NO_PONG", 4004: "STATE_LOST",
+    4000: "SHUTDOWN", 4001: "SLOW", 4003: "NO_PONG", 4004: "STATE_LOST",
     4101: "TAKEN_OVER", 4102: "RATE_LIMIT", 4401: "AUTH_FAILED", 4403: "NOT_ENTITLED", 4429: "BANNED",
 }
 _TEXT_OF_CLOSE = {
@@ -59,6 +59,8 @@ def read_close(code: int, reason: str, *, last_error: MddsError | None = None) -
         name = members.get("code")
         text = members.get("msg")
         default = _TEXT_OF_CLOSE.get(code, f"the server closed the connection ({code})")
+        if isinstance(name, str) and name != _ERROR_OF_CLOSE.get(code):
+            default = f"{default}: {name.lower().replace('_', ' ')}"
         if not members and reason:
             default = f"{default}: {reason}"
         error = error_of(
