@@ -18,7 +18,27 @@ from testbed.redis import PrivateRedis
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 
+# The synchronous browser API leaves its event loop running in the main thread until the session ends.
+BROWSER_FIXTURE = "playwright"
+
 _started: list[PrivateService] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browser tests go last: after the first of them no other event loop can run in the main thread."""
+    items.sort(key=drives_a_browser)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """From the first browser test on, Django sees a running loop in the main thread; its calls are synchronous still."""
+    if drives_a_browser(item):
+        os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+
+
+def drives_a_browser(item: pytest.Item) -> bool:
+    """True for a test that asks for `page`, `context` or `browser`."""
+    return BROWSER_FIXTURE in getattr(item, "fixturenames", ())
 
 
 def _lend(service: PrivateService) -> Iterator[PrivateService]:
