@@ -8,7 +8,7 @@ import logging
 import random
 from typing import Any, ClassVar
 
-from channels.consumer import AsyncConsumer
+from channels.consumer import AsyncConsumer, get_handler_name
 from channels.exceptions import StopConsumer
 
 from subscriptions import protocol
@@ -44,6 +44,10 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]
     @property
     def layer(self) -> StreamLayer:
         return self.channel_layer
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        """Channels' own goes through a thread to tidy database connections, at every message; we hold none."""
+        await getattr(self, get_handler_name(message))(message)
 
     # ASGI events
 
@@ -145,9 +149,7 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]
 
     def _open(self, seat: Seat, grant: Grant, *, id: protocol.OperationId = None) -> None:
         session, limits = seat.session, grant.limits
-        used = self.layer.sessions_of(grant.subscriber_id, session.address)
-        if session.grant is None or session.grant.subscriber_id != grant.subscriber_id:
-            used += 1
+        used = self.layer.count_session(seat, grant)
         if used > limits.sessions:
             raise ProtocolError("SESSION_LIMIT", f"at most {limits.sessions} sessions at once", id=id, fatal=True)
         session.open(grant)

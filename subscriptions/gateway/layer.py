@@ -11,7 +11,7 @@ import asyncio
 import random
 import time
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -20,6 +20,7 @@ from channels.exceptions import ChannelFull
 from channels.layers import BaseChannelLayer, get_channel_layer
 
 from subscriptions.close_codes import CloseCode, close_reason
+from subscriptions.entitlements import Grant
 from subscriptions.gateway.catalog import Catalog
 from subscriptions.gateway.heads import LIVE, stream_key
 from subscriptions.gateway.hub import FULL, Hub, Stream
@@ -57,6 +58,7 @@ class Seat:
     outbox: Outbox
     sink: Sink
     cut: bool = False
+    counted_as: str = ""  # whose session limit it uses up
 
 
 @dataclass(slots=True)
@@ -79,6 +81,7 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
         self.seats: dict[str, Seat] = {}
         self.totals = Totals()
         self.closing = False
+        self._sessions: Counter[str] = Counter()
         self._mailboxes: dict[str, Mailbox] = {}
         self._groups: dict[str, set[str]] = {}
         self._bytes_at_tick = 0
@@ -131,6 +134,7 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
         seat = self.seats.pop(name, None)
         if seat is not None:
             seat.session.close()
+            self._uncount(seat)
             self.totals.add_closed(seat.outbox)
         self._mailboxes.pop(name, None)
 
@@ -152,15 +156,20 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
         for seat in list(self.seats.values()):
             self.cut(seat, CloseCode.SHUTDOWN, "SHUTDOWN")
 
-    def sessions_of(self, subscriber_id: int, address: str) -> int:
-        """Open sessions of a subscriber; of an address for those without a key (subscriber 0)."""
-        return sum(
-            1
-            for seat in self.seats.values()
-            if seat.session.grant is not None
-            and seat.session.grant.subscriber_id == subscriber_id
-            and (subscriber_id or seat.session.address == address)
-        )
+    def count_session(self, seat: Seat, grant: Grant) -> int:
+        """Sessions that the subscriber has with this one; those without a key count by address."""
+        self._uncount(seat)
+        seat.counted_as = f"subscriber {grant.subscriber_id}" if grant.key_id else f"address {seat.session.address}"
+        self._sessions[seat.counted_as] += 1
+        return self._sessions[seat.counted_as]
+
+    def _uncount(self, seat: Seat) -> None:
+        """Once a session: at its end, or before it counts for somebody else."""
+        if seat.counted_as:
+            self._sessions[seat.counted_as] -= 1
+            if not self._sessions[seat.counted_as]:
+                del self._sessions[seat.counted_as]
+            seat.counted_as = ""
 
     def _denied(self, name: str, origin: str, stream: Stream) -> None:
         seat = self.seats.get(name)

@@ -11,6 +11,7 @@ from typing import Any
 
 import uvicorn
 
+from subscriptions.gateway.http_wire import GatewayHttp
 from subscriptions.gateway.layer import stream_layer
 from subscriptions.gateway.wire import GatewayProtocol
 from subscriptions.protocol import MESSAGE_BYTES_MAX
@@ -64,8 +65,10 @@ class GatewayServer:
             async with asyncio.TaskGroup() as group:
                 group.create_task(server.serve(sockets=[sock]), name=self.name)
                 await stop.wait()
-                stream_layer().shut_down()
-                await asyncio.sleep(LEAVE_S)
+                layer = stream_layer()
+                layer.shut_down()
+                if layer.seats:
+                    await asyncio.sleep(LEAVE_S)
                 server.should_exit = True
         finally:
             sock.close()
@@ -97,7 +100,7 @@ class GatewayServer:
     def _config(self) -> uvicorn.Config:
         return uvicorn.Config(
             self.app,
-            http="httptools",
+            http=GatewayHttp,
             ws=GatewayProtocol,
             ws_max_size=MESSAGE_BYTES_MAX,
             ws_ping_interval=PING_INTERVAL_S,

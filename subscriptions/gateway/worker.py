@@ -55,7 +55,6 @@ class GatewayWorker:
         try:
             if self.own_bus is not None:
                 await self.own_bus.open()
-            await self._read_instruments()
             async with asyncio.TaskGroup() as group:
                 for name, job in (
                     ("intake", self.intake.run()), ("flush", self._tick()), ("sweep", self._sweep()),
@@ -146,8 +145,8 @@ class GatewayWorker:
 
     async def _refresh_instruments(self) -> None:
         while True:
-            await asyncio.sleep(INSTRUMENTS_S)
             await self._read_instruments()
+            await asyncio.sleep(INSTRUMENTS_S)
 
     async def _read_instruments(self) -> None:
         """A database that fails leaves the catalog as it was."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import itertools
 import json
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -71,12 +74,19 @@ class DeadControl(InMemoryChannelLayer):  # type: ignore[misc]
 
 
 class RunningGateway:
-    def __init__(self, folder: Path, *, settings: GatewaySettings | None = None, control: Any = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        settings: GatewaySettings | None = None,
+        control: Any = None,
+        edges: GatewayEdges | None = None,
+    ) -> None:
         self.bus = MemoryBus(folder, 1)
         self.layer = StreamLayer()
         self.keys = KeyTable()
         self.control = control or InMemoryChannelLayer()
-        edges = GatewayEdges(self.keys, self._instruments, self.control)
+        edges = edges or GatewayEdges(self.keys, self._instruments, self.control)
         settings = settings or GatewaySettings(flush_ms=5)
         self.worker = GatewayWorker(self.bus, layer=self.layer, settings=settings, edges=edges)
         self.server = GatewayServer(URLRouter(websocket_urlpatterns), host="127.0.0.1", port=0)
@@ -212,3 +222,18 @@ def running(folder: Path, **options: Any) -> Iterator[RunningGateway]:
             channel_layers.backends.pop("default", None)
         else:
             channel_layers.set("default", before)
+
+
+@contextmanager
+def open_raw(gateway: RunningGateway) -> Iterator[socket.socket]:
+    """A socket that has its welcome, and a client that can do wrong on it."""
+    with socket.create_connection(("127.0.0.1", gateway.server.port), timeout=5) as raw:
+        key = base64.b64encode(os.urandom(16)).decode()
+        raw.sendall(
+            f"GET /stream/v1 HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+        received = b""
+        while not received.endswith(b'Z"}'):
+            received += raw.recv(4096)
+        yield raw

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import os
+import contextlib
 import socket
 import struct
 from typing import Any
@@ -11,7 +10,8 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.gateway.running import RunningGateway, closed_with
+from subscriptions.gateway import http_wire
+from tests.gateway.running import RunningGateway, closed_with, open_raw
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,17 @@ def test_a_bad_message_has_its_code_and_the_session_goes_on(
     client.socket.close()
 
 
+def test_a_connection_that_asks_nothing_is_closed(
+    lasting_gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_wire, "REQUEST_S", 0.3)
+    for first in (b"", b"GET /stream/v1 HTTP/1.1\r\nHost: here\r\n"):
+        with socket.create_connection(("127.0.0.1", lasting_gateway.server.port), timeout=3) as raw:
+            raw.sendall(first)
+            with contextlib.suppress(ConnectionResetError):
+                assert raw.recv(1) == b""
+
+
 def test_a_message_over_16_kib_closes_with_1009(lasting_gateway: RunningGateway) -> None:
     client = lasting_gateway.connect()
     client.frame()
@@ -72,15 +83,7 @@ def test_a_message_over_16_kib_closes_with_1009(lasting_gateway: RunningGateway)
 def test_a_frame_against_the_rfc_is_closed_with_its_code(
     lasting_gateway: RunningGateway, frame: bytes, code: int
 ) -> None:
-    with socket.create_connection(("127.0.0.1", lasting_gateway.server.port), timeout=5) as raw:
-        key = base64.b64encode(os.urandom(16)).decode()
-        raw.sendall(
-            f"GET /stream/v1 HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
-        )
-        received = b""
-        while b"welcome" not in received:
-            received += raw.recv(4096)
+    with open_raw(lasting_gateway) as raw:
         raw.sendall(frame)
         received = b""
         while chunk := raw.recv(4096):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import struct
 from pathlib import Path
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from subscriptions.gateway import server
 from subscriptions.gateway.layer import GatewaySettings
 from tests.gateway import cast
-from tests.gateway.running import RunningGateway, closed_with, running
+from tests.gateway.running import RunningGateway, closed_with, open_raw, running
 
 
 def test_rights_are_answered_symbol_by_symbol(gateway: RunningGateway) -> None:
@@ -116,3 +118,18 @@ def test_a_database_that_is_away_refuses_new_logins_and_keeps_sessions(gateway: 
     assert (code, reason["retry_after_ms"] >= 500) == (4000, True)
     gateway.publish(cast.trade("FPT", 1))
     assert client.records(1)[0]["n"] == 1
+
+
+def test_a_client_that_does_not_answer_pings_is_closed_with_4003(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "PING_INTERVAL_S", 0.2)
+    monkeypatch.setattr(server, "PING_TIMEOUT_S", 0.3)
+    with running(tmp_path) as gateway, open_raw(gateway) as raw:
+        received = b""
+        while chunk := raw.recv(4096):
+            received += chunk
+        pings = received.count(b"\x89\x04")
+        close = received[received.rindex(b"\x88") :]
+        assert (pings, struct.unpack("!H", close[2:4])[0]) == (1, 4003)
+        assert json.loads(close[4:])["code"] == "NO_PONG"
