@@ -11,11 +11,12 @@ from feeds.simulator.security import Security
 _NO_CEILING = "999999999.0"
 _NO_FLOOR = "-999999999.0"
 _CLOSE_BY_TRADE = "1"
+_INFORMED_EVERY = 10
 _CLOSE_WITHOUT_TRADE = "3"
 
 
 def preparation(market: SimulatedMarket) -> Iterator[Message]:
-    """What is sent before the open: every `d`, then `ML`, `MF` and, for contracts, `MA`."""
+    """What is sent before the open: every `d`, then `ML`, `MF`, for contracts `MA`, and for some symbols `M7`."""
     total = len(market.securities) * len(market.rules.boards)
     for number, security in enumerate(market.securities, start=1):
         for board in market.rules.boards:
@@ -25,6 +26,8 @@ def preparation(market: SimulatedMarket) -> Iterator[Message]:
         if market.name == "DVX":
             yield open_interest(market, security)
         yield foreign_room(market, security)
+    for security in market.securities[::_INFORMED_EVERY]:
+        yield information(market, security)
 
 
 def definition(market: SimulatedMarket, security: Security, board: str, *, number: int, total: int) -> Message:

@@ -16,7 +16,7 @@ def clock(text: str) -> int:
 class DayEvent:
     at_s: int
     act: str
-    """`prepare`, `status`, `uncross` or `finish`."""
+    """`prepare`, `status`, `uncross`, `expand` or `finish`."""
     board_event: str = ""
     """Tag 20005."""
     open_close: str = ""
@@ -39,6 +39,7 @@ _PREPARE = DayEvent(clock("08:00"), "prepare")
 _FINISH = DayEvent(clock("15:01"), "finish", phase="closed")
 _LUNCH = _status("11:30", "AW8", "SH", "90", "pause")
 _AFTER_LUNCH = _status("13:00", "AW9", "SR", "40", "continuous")
+_EXPANSION = DayEvent(clock("13:45"), "expand")
 _CLOSING_AUCTION = _status("14:30", "BC1", "SS", "30", "auction")
 _BOARD_CLOSE = _status("15:00", "AB2", "BE", "99", "pause")
 
@@ -70,7 +71,7 @@ TIMETABLES: dict[str, tuple[DayEvent, ...]] = {
         _status("08:45", "AA1", "BS", "10", "auction"),
         _uncross("09:00", "AD2", "10", "pause"),
         _status("09:00", "BB1", "SS", "40", "continuous"),
-        _LUNCH, _AFTER_LUNCH, _CLOSING_AUCTION,
+        _LUNCH, _AFTER_LUNCH, _EXPANSION, _CLOSING_AUCTION,
         _uncross("14:45", "AC2", "30", "pause"),
         _BOARD_CLOSE, _FINISH,
     ),

@@ -30,10 +30,10 @@ _IDLE_TRIES = 8
 
 
 class _Floor:
-    """One market with its traffic and the events that wait for their turn.
+    """One market with its traffic, the events that wait for their turn and the round of each second.
 
-    `scripts` is bounded by the timetable (ten events a day) and the periodic round, which is left out while
-    anything else waits.
+    `scripts` is bounded by the timetable, ten events a day. There is one `round` at most: a second that finds the
+    last one unfinished adds none.
     """
 
     def __init__(self, traffic: Traffic, timetable: tuple[DayEvent, ...]) -> None:
@@ -41,13 +41,22 @@ class _Floor:
         self.timetable = timetable
         self.events_done = 0
         self.scripts: deque[Iterator[Message]] = deque()
+        self.round: Iterator[Message] | None = None
+        self._round_next = False
 
     def next(self) -> Message | None:
+        """Events go first; the round takes turns with the traffic, so that neither starves at a low rate."""
         while self.scripts:
             message = next(self.scripts[0], None)
             if message is not None:
                 return message
             self.scripts.popleft()
+        self._round_next = not self._round_next
+        if self.round is not None and self._round_next:
+            message = next(self.round, None)
+            if message is not None:
+                return message
+            self.round = None
         return self.traffic.next()
 
 
@@ -104,8 +113,8 @@ class Exchange:
         if now_ns // _SECOND != self._second:
             self._second = now_ns // _SECOND
             for floor in self._floors:
-                if not floor.scripts:
-                    floor.scripts.append(floor.traffic.each_second())
+                if floor.round is None and not floor.scripts:
+                    floor.round = floor.traffic.each_second()
 
     def take(self, count: int) -> list[Message]:
         """The next messages of all markets, at most `count`: fewer, or none, while the markets rest."""
@@ -115,7 +124,7 @@ class Exchange:
         idle = 0
         while len(messages) < count and idle < _IDLE_TRIES * len(self._floors):
             floor = draw[int(pick() * slots)]
-            message = floor.next() if floor.scripts else floor.traffic.next()
+            message = floor.next() if floor.scripts or floor.round is not None else floor.traffic.next()
             if message is None:
                 idle += 1
             else:
@@ -138,6 +147,7 @@ class Exchange:
             market.new_day(closes)
             floor.traffic.start_phase("closed")
             floor.scripts.clear()
+            floor.round = None
             floor.events_done = 0
 
     def _draw_table(self) -> list[_Floor]:

@@ -43,6 +43,12 @@ def _uncross(event: DayEvent, traffic: Traffic) -> Iterator[Message]:
     market.trading_session = event.trading_session
 
 
+def _expand(event: DayEvent, traffic: Traffic) -> Iterator[Message]:
+    """The price limits of every contract are announced anew."""
+    for security in traffic.market.securities:
+        yield bulletins.limit_expansion(traffic.market, security)
+
+
 def _finish(event: DayEvent, traffic: Traffic) -> Iterator[Message]:
     """After the close: M8 for each symbol, the final M1, MT."""
     market = traffic.market
@@ -53,4 +59,4 @@ def _finish(event: DayEvent, traffic: Traffic) -> Iterator[Message]:
         yield bulletins.foreign_trading(market, security)
 
 
-_ACTS = {"prepare": _prepare, "status": _status, "uncross": _uncross, "finish": _finish}
+_ACTS = {"prepare": _prepare, "status": _status, "uncross": _uncross, "expand": _expand, "finish": _finish}
