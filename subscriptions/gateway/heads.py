@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from feeds.records import BOARD_IMAGES
+
 # Groups: 1 stream key, 2 channel, 3 symbol, 4 n, 5 epoch, 6 job, 7 source sequence, 8 market, 9 board, 10 MsgType.
 # The member order is fixed by ARCHITECTURE.md ("Records"); a line that does not match is counted, never delivered.
 HEAD = re.compile(
@@ -12,6 +14,14 @@ HEAD = re.compile(
 )
 
 LIVE = "live"
+
+Identity = tuple[bytes | None, bytes]  # (board, MsgType or empty)
+_BOARD_IMAGES = frozenset(channel.encode() for channel in BOARD_IMAGES)
+
+
+def image_identity(head: re.Match[bytes]) -> Identity:
+    """Which image of its stream a record replaces: the board's, and where types differ in kind, the MsgType's."""
+    return head[9], (b"" if head[2] in _BOARD_IMAGES else head[10])
 
 
 def stream_key(channel: str, symbol: str) -> bytes:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from subscriptions.gateway.heads import HEAD, LIVE, cut_depth
+from subscriptions.gateway.heads import HEAD, LIVE, Identity, cut_depth, image_identity
 from subscriptions.gateway.outbox import Outbox, StreamName
 from subscriptions.protocol import CHANNELS_OF_IMAGES
 
@@ -22,8 +22,6 @@ WILDCARD = "*"
 
 # What is kept for a new subscriber: every image, and of status the last event per (board, MsgType).
 _KEPT = frozenset(channel.encode() for channel in CHANNELS_OF_IMAGES | {"status"})
-
-Identity = tuple[bytes | None, bytes]  # (board, MsgType)
 
 
 @dataclass(slots=True, eq=False)
@@ -193,7 +191,7 @@ class Hub:
             if head[8] != stream.market:
                 self._market_changed(origin, stream, head[8])
             if live and head[2] in _KEPT:
-                self._keep(stream, (head[9], head[10]), line)
+                self._keep(stream, image_identity(head), line)
             for level, variant in stream.variants.items():
                 appends = variant.appends
                 if appends is None:
@@ -210,7 +208,8 @@ class Hub:
 
     def _keep(self, stream: Stream, identity: Identity, line: bytes) -> None:
         images = stream.images
-        if identity not in images and len(images) >= IMAGES_PER_STREAM_MAX:
+        images.pop(identity, None)  # the newest is the last, as a subscriber will read them
+        if len(images) >= IMAGES_PER_STREAM_MAX:
             del images[next(iter(images))]
         images[identity] = line
 

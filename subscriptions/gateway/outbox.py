@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from subscriptions.gateway import replies
-from subscriptions.gateway.heads import HEAD, LIVE
+from subscriptions.gateway.heads import HEAD, LIVE, Identity, image_identity
 from subscriptions.protocol import CHANNELS_OF_IMAGES
 
 FRAME_BYTES_MAX = 262_144  # one flush; what does not fit waits for the next
@@ -208,7 +208,7 @@ class Outbox:
 
     def _compact(self) -> list[int | None]:
         """Keep the newest of each live image identity; returns the subscriptions that have records queued."""
-        seen: set[tuple[bytes, bytes | None, bytes]] = set()
+        seen: set[tuple[bytes, Identity]] = set()
         sids: dict[int | None, None] = {}
         kept: list[bytes] = []
         for item in reversed(self.pending):
@@ -218,7 +218,7 @@ class Outbox:
                 origin = job.decode() if job else LIVE
                 sids[self.sid_of(origin, key)] = None
                 if channel in _IMAGES and not job and (LIVE, key) not in self.strict:
-                    identity = (key, head[9], head[10])
+                    identity = (key, image_identity(head))
                     if identity in seen:
                         self.conflated += 1
                         continue

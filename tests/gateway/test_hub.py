@@ -43,13 +43,16 @@ def test_a_level_is_cut_once_for_all_its_members() -> None:
     assert boxes[0].pending[0] is boxes[1].pending[0] is boxes[2].pending[0]
 
 
-def test_last_images_one_a_board_and_type_until_the_epoch_changes() -> None:
+def test_last_images_one_a_board_until_the_epoch_changes() -> None:
     hub = Hub()
     key = stream_key("depth", "FPT")
-    first, other, second = cast.depth("FPT", 1), cast.depth("FPT", 2, bd=None, mt="W"), cast.depth("FPT", 3)
+    first, other, second = cast.depth("FPT", 1), cast.depth("FPT", 2, bd="G4"), cast.depth("FPT", 3, mt="W")
     hub.publish(b"\n".join([first, other, second]))
-    assert hub.images("live", key) == [second, other]
-    assert hub.images("live", key, level=1) == [cut_depth(second, 1), cut_depth(other, 1)]
+    assert hub.images("live", key) == [other, second]  # by age: the newest is read last
+    assert hub.images("live", key, level=1) == [cut_depth(other, 1), cut_depth(second, 1)]
+    room, flows = cast.record("foreign", "FPT", 1, mt="MF"), cast.record("foreign", "FPT", 2, mt="MT")
+    hub.publish(b"\n".join([room, flows]))
+    assert hub.images("live", stream_key("foreign", "FPT")) == [room, flows]  # one does not replace the other
     assert hub.images("replay:1", key) == []
     renewed = cast.depth("FPT", 1, ep="20261121-1")
     hub.publish(renewed)

@@ -33,8 +33,8 @@ def test_sub_reply_then_last_images_then_records(gateway: RunningGateway) -> Non
         "ok": ["FPT"],
         "errors": [{"s": "XXX", "code": "SYMBOL_UNKNOWN", "msg": "no instrument, index, board or feed of this name"}],
     }  # fmt: skip
-    # One image per (board, MsgType), the newest of each.
-    assert numbers(client.records(2)) == [("depth", "FPT", 3), ("depth", "FPT", 2)]
+    # One image a board, the newest of each, by age.
+    assert numbers(client.records(2)) == [("depth", "FPT", 2), ("depth", "FPT", 3)]
     gateway.publish(cast.depth("FPT", 4), cast.depth("VNM", 1), cast.trade("FPT", 1))
     assert numbers(client.records(1)) == [("depth", "FPT", 4)]
 
