@@ -111,11 +111,17 @@ class Bus(Protocol):
     def consume_raw(self, partition: int, *, replay: bool = False) -> Subscription:
         """One partition of RAW, single active consumer; unacknowledged messages come again."""
 
-    def consume_parsed(self, name: str) -> Subscription:
-        """All of PARSED, live and replays. Bound: 64 MiB waiting, then the oldest are dropped (`dropped`)."""
+    def consume_parsed(self, name: str, on_reconnect: Callable[[], None] | None = None) -> Subscription:
+        """All of PARSED, live and replays. Bound: 64 MiB waiting, then the oldest are dropped (`dropped`).
 
-    async def publish_dead(self, letter: bytes) -> None:
-        """Keep a dead letter (one JSON object). Bound: 64 MiB, then the oldest are dropped."""
+        What was published while the connection was lost does not come by itself: `on_reconnect` says when to refetch.
+        """
+
+    def dead_outbox(self) -> Outbox:
+        """Keep dead letters (one JSON object each). Bound: 64 MiB kept, then the oldest are dropped."""
+
+    def refetch_parsed(self, since_ns: int) -> AsyncIterator[Delivery]:
+        """Live PARSED from about `since_ns` to now, for a reader that saw a loss; nothing where none is kept."""
 
     async def retain(self, key: str, body: bytes) -> None:
         """Keep the last value of `key` durably."""

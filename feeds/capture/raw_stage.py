@@ -30,6 +30,7 @@ class RawMessage(NamedTuple):
 @dataclass(slots=True)
 class _Batch:
     entries: list[Entry] = field(default_factory=list)
+    number: int = 0
     size: int = 0
     first: int = 0
     last: int = 0
@@ -38,9 +39,11 @@ class _Batch:
 class RawStage:
     """Arbitration and partitioning of one feed for one origin (`live` or `replay:<job>`)."""
 
-    def __init__(self, feed: FeedConfig, origin: str = "live") -> None:
+    def __init__(self, feed: FeedConfig, origin: str = "live", publisher: str = "") -> None:
         self.feed = feed
         self.origin = origin
+        self.publisher = publisher  # names this run; the parser follows its message numbers per partition
+        self.drained_messages = 0
         self.epoch = 0
         self.journal_epoch = 0
         self.arbiter = Arbiter(feed, self._emit, self._on_gap, self._on_reset)
@@ -49,6 +52,7 @@ class RawStage:
         self._out: list[RawMessage] = []
         self._capture_seq = 0
         self._rx_ns = 0
+        self._closed_messages = 0
 
     def push(self, block: Block) -> None:
         """Take the next journal block."""
@@ -71,7 +75,7 @@ class RawStage:
     @property
     def waiting_messages(self) -> int:
         """How many released messages wait for `drain`."""
-        return sum(len(batch.entries) for batch in self._batches) + sum(len(m.body) // 512 for m in self._out)
+        return sum(len(batch.entries) for batch in self._batches) + self._closed_messages
 
     def drain(self) -> list[RawMessage]:
         """Everything released since the last call, one or more RAW messages per partition, in order."""
@@ -79,6 +83,7 @@ class RawStage:
             if batch.entries:
                 self._close(partition, batch)
         out, self._out = self._out, []
+        self.drained_messages, self._closed_messages = self._closed_messages, 0
         return out
 
     def end(self) -> list[RawMessage]:
@@ -137,7 +142,10 @@ class RawStage:
             self._close(partition, batch)
 
     def _close(self, partition: int, batch: _Batch) -> None:
+        batch.number += 1
         headers: dict[str, str | int] = {
+            "pub": self.publisher,
+            "no": batch.number,
             "feed": self.feed.name,
             "epoch": self.epoch,
             "origin": self.origin,
@@ -147,6 +155,7 @@ class RawStage:
             "t_rx": batch.entries[0][0],
         }
         body = encode_block(self.feed.id, self.epoch, batch.first, batch.entries)
+        self._closed_messages += len(batch.entries)
         self._out.append(RawMessage(partition, body, headers))
         batch.entries = []
         batch.size = 0

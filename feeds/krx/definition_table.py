@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from feeds.fix.kinds import DATE, INT, LIMIT, PRICE, TEXT
-from feeds.krx.tables import BOARD_ID, ISIN, MARKET_ID, Row, Table
+from feeds.krx.tables import BOARD_ID, MARKET_ID, Row, Table
 
 D = Table(
     "d",
@@ -14,7 +14,7 @@ D = Table(
         BOARD_ID,
         Row(911, "reports", INT),
         Row(207, "exchange", TEXT),
-        ISIN,
+        Row(55, "isin", TEXT, True),
         Row(30624, "ticker", TEXT),
         Row(30628, "short_code", TEXT),
         Row(30629, "name", TEXT),

@@ -14,6 +14,7 @@ class ParserCounts:
     unrouted: dict[str, int] = field(default_factory=dict)
     records: int = 0
     duplicates: int = 0
+    repeated: int = 0  # whole RAW messages that came again
     late: int = 0
     late_images: int = 0
     gaps: int = 0

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime
 from functools import partial
 
 from aio_pika import DeliveryMode, Message
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import QueueEmpty
 
 from feeds.bus.amqp.link import FAILURES, Link
@@ -108,13 +109,17 @@ class AmqpBus:
             if not channel.is_closed:
                 await channel.close()
 
-    async def publish_dead(self, letter: bytes) -> None:
-        channel = await self._publishing.channel(confirms=True)
-        try:
-            queue = await self.topology.declare_dead(channel)
-            await self._to_queue(channel, queue, letter)
-        finally:
-            await channel.close()
+    def dead_outbox(self) -> AmqpOutbox:
+        async def declare(channel: AbstractChannel) -> AbstractExchange:
+            await self.topology.declare_dead(channel)
+            return channel.default_exchange
+
+        outbox = AmqpOutbox(self._own_link("dead"), declare, self._dead_key, persistent=True, mandatory=True)
+        self._outboxes.append(outbox)
+        return outbox
+
+    def _dead_key(self, _message: Outgoing) -> str:
+        return self.topology.dead
 
     async def retain(self, key: str, body: bytes) -> None:
         channel = await self._publishing.channel(confirms=True)
@@ -180,7 +185,5 @@ def _parsed_key(message: Outgoing) -> str:
     return f"{origin}.{message.partition}"
 
 
-def _timestamp(since_ns: int) -> object:
-    from datetime import UTC, datetime
-
+def _timestamp(since_ns: int) -> datetime:
     return datetime.fromtimestamp(since_ns / 1e9, UTC)

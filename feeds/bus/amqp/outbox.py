@@ -60,6 +60,7 @@ class AmqpOutbox:
         await asyncio.gather(self._task, return_exceptions=True)
         self._take_back()
         self._confirmed.set()
+        await self._link.close()
 
     async def _until_confirmed(self) -> None:
         if self._task.done():

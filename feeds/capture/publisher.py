@@ -1,0 +1,197 @@
+"""The publisher: follows a feed's journal from its cursor, publishes RAW, moves the cursor when the broker confirmed.
+
+Adaptive linger: a quiet feed is flushed at once, a busy one at most every 2 ms, because a bus message costs the same
+whatever it holds (design.md: 60-190 µs).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from pathlib import Path
+
+from feeds.bus.base import Bus, Outbox, Outgoing
+from feeds.capture.cursor import Cursor, load_cursor, save_cursor
+from feeds.capture.raw_stage import RawStage
+from feeds.capture.wake import WakeListener, wake_address
+from feeds.capture.worker import journal_folder
+from feeds.config import FeedConfig
+from feeds.journal import JournalReader, Position
+
+log = logging.getLogger(__name__)
+
+LINGER_NS_BUSY = 2_000_000
+BUSY_MESSAGES_PER_MS = 2.0
+IDLE_LOOK_S = 0.02  # a look at the journal without a hint
+CURSOR_INTERVAL_NS = 100_000_000
+READ_BYTES = 256 << 10  # per turn of the loop, so that a backlog never holds the loop for long
+NS_PER_MS = 1_000_000
+
+
+class FeedPublisher:
+    """Publishes one feed."""
+
+    def __init__(self, feed: FeedConfig, data_dir: Path, prefix: str, bus: Bus) -> None:
+        self.feed = feed
+        self.prefix = prefix
+        self.bus = bus
+        self.folder = journal_folder(data_dir, feed.name)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.cursor_path = self.folder / "publisher.cursor"
+        self.reader = JournalReader(self.folder)
+        self.stage = RawStage(feed, "live", publisher=f"{time.time_ns():x}")
+        self.read_to, state = load_cursor(self.cursor_path)
+        if state is not None:
+            self.stage.restore(state)
+        self.published = 0
+        self.confirmed = 0
+        self.linger_ns = 0
+        self._outbox: Outbox | None = None
+        self._flushed_ns = 0
+        self._per_ms = 0.0
+        self._marks: deque[tuple[int, Position]] = deque()
+        self._confirmed_cursor: Cursor | None = None
+        self._saved_ns = 0
+        self._woken = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Follow the journal until `stop`; then flush, wait shortly for confirms and save the cursor."""
+        self._outbox = self.bus.raw_outbox()
+        listener = WakeListener(wake_address(self.prefix, self.feed.name))
+        loop = asyncio.get_running_loop()
+        loop.add_reader(listener.socket.fileno(), self._wake, listener)
+        try:
+            while not stop.is_set():
+                await self._step(stop)
+            await self._flush()
+            try:
+                await asyncio.wait_for(self._outbox.drained(), 1.5)
+            except asyncio.TimeoutError:
+                log.warning("%s: %d bytes unconfirmed; they are published again", self.feed.name, self.backlog_bytes)
+        finally:
+            loop.remove_reader(listener.socket.fileno())
+            listener.close()
+            self.reader.close()
+            self._save()
+
+    @property
+    def backlog_bytes(self) -> int:
+        return self._outbox.backlog_bytes if self._outbox is not None else 0
+
+    def _wake(self, listener: WakeListener) -> None:
+        listener.clear()
+        self._woken.set()
+
+    async def _step(self, stop: asyncio.Event) -> None:
+        """Read what is there, push it, flush when due; wait for more when the tail is reached."""
+        self._woken.clear()
+        begin = self.read_to
+        blocks, self.read_to = self.reader.read(begin, READ_BYTES)
+        if blocks:
+            self._marks.append((blocks[0].first_seq, begin))
+            for block in blocks:
+                self.stage.push(block)
+        now = time.time_ns()
+        if not blocks:
+            self.stage.tick(now)
+        waiting = self.stage.waiting_messages
+        if waiting and (waiting >= 1_000 or (len(blocks) < 2 and now - self._flushed_ns >= self.linger_ns)):
+            await self._flush()
+            await asyncio.sleep(0)
+        elif blocks:
+            await asyncio.sleep(0)
+        else:
+            await self._idle(waiting, now)
+        if now - self._saved_ns > CURSOR_INTERVAL_NS:
+            self._save()
+
+    async def _idle(self, waiting: int, now: int) -> None:
+        if waiting:  # linger: more will come, whatever the hints say
+            await asyncio.sleep(max(0, self._flushed_ns + self.linger_ns - now) / 1e9)
+        elif not self._woken.is_set():
+            try:
+                await asyncio.wait_for(self._woken.wait(), IDLE_LOOK_S)
+            except asyncio.TimeoutError:
+                pass
+
+    async def _flush(self) -> None:
+        """Publish everything released; the cursor of this moment becomes good when the last of it is confirmed."""
+        assert self._outbox is not None
+        now = time.time_ns()
+        messages = self.stage.drain()
+        count = self.stage.drained_messages
+        elapsed_ms = max(now - self._flushed_ns, 1) / NS_PER_MS
+        self._per_ms = 0.8 * self._per_ms + 0.2 * min(count / elapsed_ms, 1e6)
+        self.linger_ns = LINGER_NS_BUSY if self._per_ms >= BUSY_MESSAGES_PER_MS else 0
+        self._flushed_ns = now
+        cursor = Cursor(self._safe_position(), self.stage.state())
+        for message in messages[:-1]:
+            await self._outbox.put(Outgoing(*message))
+        if messages:
+            await self._outbox.put(Outgoing(*messages[-1]), lambda: self._confirm(cursor, count))
+        self.published += count
+
+    def _confirm(self, cursor: Cursor, count: int) -> None:
+        self.confirmed += count
+        self._confirmed_cursor = cursor
+
+    def _safe_position(self) -> Position:
+        """Where a restart must read from: before the oldest message that waits for a gap to fill."""
+        oldest = self.stage.arbiter.oldest_waiting()
+        while len(self._marks) > 1 and (oldest is None or self._marks[1][0] <= oldest):
+            self._marks.popleft()
+        return self.read_to if oldest is None or not self._marks else self._marks[0][1]
+
+    def _save(self) -> None:
+        self._saved_ns = time.time_ns()
+        if self._confirmed_cursor is not None:
+            save_cursor(self.cursor_path, self._confirmed_cursor)
+            self._confirmed_cursor = None
+
+
+class PublisherWorker:
+    """The publishers of a process's feeds."""
+
+    kind = "publisher"
+
+    def __init__(self, bus: Bus, publishers: list[FeedPublisher], name: str = "publisher") -> None:
+        self.name = name
+        self.bus = bus
+        self.publishers = publishers
+
+    async def run(self, stop: asyncio.Event) -> None:
+        await self.bus.open()
+        async with asyncio.TaskGroup() as group:
+            for publisher in self.publishers:
+                group.create_task(publisher.run(stop), name=f"publish {publisher.feed.name}")
+
+    def stats(self) -> dict[str, object]:
+        """Sums over the feeds, and each feed's own figures."""
+        feeds = {p.feed.name: publisher_stats(p) for p in self.publishers}
+        names = ("received", "unique", "duplicate", "late", "missing", "gaps", "published", "confirmed", "backlog_bytes")
+        total: dict[str, object] = {n: sum(int(str(f[n])) for f in feeds.values()) for n in names}
+        return {**total, "feeds": feeds}
+
+
+def publisher_stats(publisher: FeedPublisher) -> dict[str, object]:
+    """One feed's arbitration and publishing in figures."""
+    arbiter = publisher.stage.arbiter
+    lines = {name: counts.as_dict() for name, counts in zip("AB", arbiter.lines, strict=True)}
+    return {
+        "received": sum(c.received for c in arbiter.lines),
+        "unique": arbiter.unique,
+        "duplicate": sum(c.duplicate for c in arbiter.lines),
+        "late": sum(c.late for c in arbiter.lines),
+        "missing": arbiter.missing,
+        "gaps": arbiter.gaps,
+        "resets": arbiter.resets,
+        "epoch": publisher.stage.epoch,
+        "published": publisher.published,
+        "confirmed": publisher.confirmed,
+        "backlog_bytes": publisher.backlog_bytes,
+        "linger_ms": publisher.linger_ns / NS_PER_MS,
+        "bad_bytes": publisher.reader.bad_bytes,
+        "lines": lines,
+    }

@@ -1,0 +1,29 @@
+"""Runs one capture process: UDP lines to journals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from feeds.data_path import capture_worker
+from feeds.feed_rows import UnknownFeed, load_feeds
+from feeds.worker import run_workers
+
+
+class Command(BaseCommand):
+    help = "Captures the lines of one or more feeds into their journals."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--feed", action="append", metavar="NAME", help="a feed; repeatable (default: every feed)")
+        parser.add_argument("--index", type=int, default=0, choices=range(8), help="which capture of this machine")
+
+    def handle(self, *, feed: list[str] | None, index: int, **_: Any) -> None:
+        mdds = settings.MDDS
+        try:
+            feeds = load_feeds(feed, partitions=mdds.partitions)
+        except UnknownFeed as error:
+            raise CommandError(str(error)) from error
+        worker = capture_worker(feeds, mdds.data_dir, mdds.prefix, f"capture-{index}")
+        run_workers([worker], metrics_port=mdds.metrics_port("capture", index))

@@ -1,0 +1,36 @@
+"""Runs one publisher process: journals to RAW."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from feeds.bus.factory import open_bus
+from feeds.capture.cursor import CursorRefused
+from feeds.data_path import publisher_worker
+from feeds.feed_rows import UnknownFeed, load_feeds
+from feeds.worker import run_workers
+
+
+class Command(BaseCommand):
+    help = "Follows the journals of one or more feeds, arbitrates their lines, publishes RAW."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--feed", action="append", metavar="NAME", help="a feed; repeatable (default: every feed)")
+        parser.add_argument("--index", type=int, default=0, choices=range(8), help="which publisher of this machine")
+
+    def handle(self, *, feed: list[str] | None, index: int, **_: Any) -> None:
+        mdds = settings.MDDS
+        if mdds.embedded:
+            raise CommandError(
+                "MDDS_BUS is memory://, which does not leave its process: use run_all, or set MDDS_BUS to amqp://..."
+            )
+        bus = open_bus(mdds.bus_url, mdds.prefix, mdds.data_dir, mdds.partitions)
+        try:
+            feeds = load_feeds(feed, partitions=mdds.partitions)
+            worker = publisher_worker(feeds, mdds.data_dir, mdds.prefix, bus, name=f"publisher-{index}")
+        except (UnknownFeed, CursorRefused) as error:
+            raise CommandError(str(error)) from error
+        run_workers([worker], metrics_port=mdds.metrics_port("publisher", index))

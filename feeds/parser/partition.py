@@ -1,0 +1,193 @@
+"""One partition of RAW: consume, parse, publish PARSED in order, checkpoint, acknowledge."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from feeds.blocks import BlockError, decode_block
+from feeds.bus.base import Bus, Delivery, Outgoing
+from feeds.parser import checkpoint
+from feeds.parser.latency import Latency
+from feeds.parser.pipeline import Parsed, Pipeline
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT_S = 0.5
+UNACKED_MAX = 250  # RAW messages; at it a checkpoint is made at once (the broker's prefetch is larger)
+TURN_MESSAGES = 8  # parsed in one go before other tasks get the loop
+REPLAYS_MAX = 64  # contexts of replays kept; past it the oldest is forgotten
+
+
+class PartitionParser:
+    """Owns the pipeline of one partition, for live messages or for replays."""
+
+    def __init__(
+        self, bus: Bus, pipeline: Pipeline, owner: str, *, replay: bool, learned: Callable[[list[str]], None]
+    ) -> None:
+        self.bus = bus
+        self.pipeline = pipeline
+        self.owner = owner
+        self.replay = replay
+        self.learned = learned
+        self.run_id = ""
+        self.latency = Latency()
+        self.key = f"raw.{'replay' if replay else 'live'}.{pipeline.partition}"
+        self._generation = 0
+        self._last: Delivery | None = None
+        self._unacked = 0
+        self._due = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Parse until `stop`, then make a last checkpoint."""
+        self.parsed_box = self.bus.parsed_outbox()
+        self.dead_box = self.bus.dead_outbox()
+        self.subscription = self.bus.consume_raw(self.pipeline.partition, replay=self.replay)
+        async with asyncio.TaskGroup() as group:
+            keeping = group.create_task(self._keep_checkpoints(), name=f"checkpoint {self.key}")
+            consuming = group.create_task(self._consume(), name=f"parse {self.key}")
+            await stop.wait()
+            consuming.cancel()
+            keeping.cancel()
+        try:
+            await asyncio.wait_for(self._checkpoint(), 2.0)
+        except (asyncio.TimeoutError, ConnectionError) as error:
+            log.warning("%s: no last checkpoint (%s); its successor parses the rest again", self.key, error)
+        await self.subscription.close()
+
+    async def _consume(self) -> None:
+        async for first in self.subscription:
+            delivery: Delivery | None = first
+            turns = 0
+            while delivery is not None:
+                await self._take(delivery)
+                turns += 1
+                if turns % TURN_MESSAGES == 0:
+                    await asyncio.sleep(0)
+                delivery = self.subscription.get_nowait()
+
+    async def _take(self, delivery: Delivery) -> None:
+        if delivery.generation != self._generation:
+            await self._begin(delivery.generation)
+        if self._in_order(delivery):
+            await self._parse(delivery)
+        self._last = delivery
+        self._unacked += 1
+        if self._unacked >= UNACKED_MAX:
+            self._due.set()
+
+    async def _begin(self, generation: int) -> None:
+        """First delivery of a connection: go on from the checkpoint if another parser wrote the last one."""
+        self._generation = generation
+        self._last, self._unacked = None, 0
+        body = await self._retained()
+        if body is None:
+            self.run_id = self.run_id or f"{time.time_ns():x}"
+            return
+        found = checkpoint.decode(body)
+        if found.owner == self.owner and self.run_id:
+            return  # ours, and what we hold is newer
+        self.run_id = found.run
+        self.pipeline.contexts = {(c.origin, c.feed): c for c in found.contexts}
+
+    async def _retained(self) -> bytes | None:
+        while True:
+            try:
+                return await self.bus.retained(self.key)
+            except ConnectionError as error:
+                log.warning("%s: cannot read the checkpoint: %s", self.key, error)
+                await asyncio.sleep(0.2)
+
+    def _in_order(self, delivery: Delivery) -> bool:
+        """Follow the publisher's message numbers: a repeated message is dropped, one before its predecessor too (the
+        publisher sends again everything from the first unconfirmed one on)."""
+        headers = delivery.headers
+        context = self.pipeline.context(str(headers["origin"]), str(headers["feed"]))
+        publisher, number = str(headers["pub"]), int(headers["no"])
+        last = context.chains.get(publisher)
+        if last is None:
+            if number > 1 and context.chains:
+                self.pipeline.counts.out_of_order += 1
+                return False
+            last = number - 1
+        if number != last + 1:
+            counts = self.pipeline.counts
+            if number <= last:
+                counts.repeated += 1
+            else:
+                counts.out_of_order += 1
+            return False
+        context.chains.pop(publisher, None)
+        context.chains[publisher] = number
+        while len(context.chains) > 8:  # publishers come and go; the oldest one's numbers are of no use
+            del context.chains[next(iter(context.chains))]
+        return True
+
+    async def _parse(self, delivery: Delivery) -> None:
+        headers = delivery.headers
+        try:
+            block, _ = decode_block(delivery.body)
+        except BlockError as error:
+            self.pipeline.counts.bad_blocks += 1
+            log.error("%s: %s", self.key, error)
+            return
+        origin, feed = str(headers["origin"]), str(headers["feed"])
+        parsed = self.pipeline.feed(block, origin, feed)
+        for letter in parsed.dead:
+            await self.dead_box.put(Outgoing(self.pipeline.partition, letter.as_json(), {"origin": origin}))
+        if parsed.records:
+            await self._publish(parsed, delivery, block.epoch)
+        if parsed.definitions and not self.replay:
+            self.learned(parsed.definitions)
+        if self.replay:
+            self._forget_replays()
+
+    async def _publish(self, parsed: Parsed, delivery: Delivery, epoch: int) -> None:
+        now = time.time_ns()
+        t_rx = int(delivery.headers["t_rx"])
+        headers: dict[str, str | int] = {
+            "feed": delivery.headers["feed"],
+            "epoch": epoch,
+            "origin": delivery.headers["origin"],
+            "partition": self.pipeline.partition,
+            "run": self.run_id,
+            "first": parsed.first,
+            "last": parsed.first + len(parsed.records) - 1,
+            "t_rx": t_rx,
+            "t_pub": now,
+        }
+        body = "\n".join(parsed.records).encode()
+        await self.parsed_box.put(Outgoing(self.pipeline.partition, body, headers))
+        if not self.replay:
+            self.latency.observe(now - t_rx, len(parsed.records))
+
+    def _forget_replays(self) -> None:
+        while len(self.pipeline.contexts) > REPLAYS_MAX:
+            del self.pipeline.contexts[next(iter(self.pipeline.contexts))]
+
+    async def _keep_checkpoints(self) -> None:
+        while True:
+            try:
+                await asyncio.wait_for(self._due.wait(), CHECKPOINT_S)
+            except asyncio.TimeoutError:
+                pass
+            self._due.clear()
+            try:
+                await self._checkpoint()
+            except ConnectionError as error:
+                log.warning("%s: cannot keep the checkpoint: %s", self.key, error)
+
+    async def _checkpoint(self) -> None:
+        """Acknowledge what is parsed, once it is confirmed and kept."""
+        last, generation = self._last, self._generation
+        if last is None or not self._unacked:
+            return
+        state = checkpoint.encode(self.pipeline, self.run_id, self.owner)
+        self._unacked = 0
+        await self.parsed_box.drained()
+        await self.dead_box.drained()
+        await self.bus.retain(self.key, state)
+        if generation == self._generation:
+            self.subscription.ack(last)
