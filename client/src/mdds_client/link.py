@@ -57,6 +57,7 @@ class Link:
         self._restore = restore
         self._on_state = on_state
         self._connection: Connection | None = None
+        self._live_since_s: float | None = None
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
@@ -65,13 +66,13 @@ class Link:
         clock = asyncio.get_running_loop().time
         self._enter(StateChange(State.CONNECTING, self._settings.url))
         while True:
-            begun_s = clock()
+            self._live_since_s = None
             try:
                 closing = await self._one_connection()
             except asyncio.CancelledError:
                 self.give_up(ClientClosed("the client was closed"), "closed by the program")
                 raise
-            if clock() - begun_s > STABLE_S:
+            if self._live_since_s is not None and clock() - self._live_since_s > STABLE_S:
                 attempt = 0
             retry_after_ms = self._retry_after_ms(closing)
             if retry_after_ms is None:
@@ -131,6 +132,7 @@ class Link:
         except RequestTimeout as late:
             raise ConnectionEnded(unreachable(late.message)) from None
         self._connection = connection
+        self._live_since_s = asyncio.get_running_loop().time()
         self._enter(StateChange(State.LIVE, str(connection.welcome.get("session", ""))))
 
     def _retry_after_ms(self, closing: Closing) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rich.console import Group, RenderableType
+from rich.console import ConsoleDimensions, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -27,23 +27,23 @@ class Ladder:
             if isinstance(record, Depth):
                 self.book.apply(record)
 
-    def render(self, height: int, *, width: int = 80) -> RenderableType:
-        """At most `height` lines: as many levels a side as fit, the best ones in the middle."""
+    def render(self, size: ConsoleDimensions) -> RenderableType:
+        """As many lines as there are: as many levels a side as fit, the best ones in the middle."""
         book = self.book
         title = Text(f"{printable(book.symbol)} {printable(book.board or '')}", "bold")
         if book.image is None:
             return Group(title, Text("waiting for the first image", "dim"))
-        levels_max = max(1, (height - 5) // 2)
+        levels_max = max(1, (size.height - 3) // 2)
         bids, offers = book.bids[:levels_max], book.offers[:levels_max]
         most = max((float(level.quantity) for level in (*bids, *offers)), default=0.0)
-        bar_width = max(10, min(60, width - 36))
+        bar_width = max(10, min(60, size.width - 36))
         table = Table(box=None, show_header=False, pad_edge=False)
         for justify in ("right", "right", "left"):
             table.add_column(justify=justify, no_wrap=True)
         for level in reversed(offers):
             table.add_row(*_row(level, most, style="red", bar_width=bar_width))
         spread = shown(book.spread)
-        table.add_row(Text(f"spread {spread}" if spread else "one side is empty", "dim"), "", "")
+        table.add_row("", "", Text(f"spread {spread}" if spread else "one side is empty", "dim"))
         for level in bids:
             table.add_row(*_row(level, most, style="green", bar_width=bar_width))
         return Group(title, table, _totals(book.image))

@@ -63,8 +63,8 @@ class Reporter:
 
     def footer(self, view: View) -> str:
         state = self._change.state.value if self._change.state is State.LIVE else str(self._change)
-        gaps = f"   {self.gaps} gaps, {self.missing} records" if self.gaps else ""
-        return f"{state}   {view.records:,} records{gaps}   Ctrl-C ends"
+        gaps = f"   gaps: {self.gaps}, {self.missing:,} missing" if self.gaps else ""
+        return f"{state}   records: {view.records:,}{gaps}   Ctrl-C ends"
 
 
 def tell(text: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rich.console import Group, RenderableType
+from rich.console import ConsoleDimensions, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -54,13 +54,14 @@ class MarketTable:
                 if len(self._others) > ROWS_MAX:
                     del self._others[next(iter(self._others))]
 
-    def render(self, height: int) -> RenderableType:
-        """At most `height` lines: the symbols that moved last, in order of their names."""
-        parts: list[RenderableType] = []
-        if self._channels & {"trade", "depth"}:
-            parts.append(self._prices(max(1, height - 4 - min(len(self._others), height // 3))))
-        if self._others or not parts:
-            parts.append(self._latest(max(1, height // 3 if parts else height - 4)))
+    def render(self, size: ConsoleDimensions) -> RenderableType:
+        """As many lines as there are: the symbols that moved last, in order of their names."""
+        prices = bool(self._channels & {"trade", "depth"})
+        lines = size.height - (2 if prices and self._others else 1)  # less the headings
+        others = min(len(self._others), lines // 3 if prices else lines)
+        parts: list[RenderableType] = [self._prices(max(1, lines - others))] if prices else []
+        if self._others or not prices:
+            parts.append(self._latest(max(1, others)))
         return Group(*parts)
 
     def _row(self, symbol: str) -> Row:

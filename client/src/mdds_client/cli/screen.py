@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleDimensions, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
@@ -23,7 +23,7 @@ class View(Protocol):
 
     def take(self, records: list[Record]) -> None: ...
 
-    def render(self, height: int) -> RenderableType: ...
+    def render(self, size: ConsoleDimensions) -> RenderableType: ...
 
 
 class Screen:
@@ -48,7 +48,8 @@ class Screen:
         footer = self._footer()
         if (self._view.records, footer) != self._shown:
             self._shown = (self._view.records, footer)
-            body = self._view.render(self._console.size.height - 2)
+            width, height = self._console.size
+            body = self._view.render(ConsoleDimensions(width, height - 2))  # the footer and the cursor take two
             self._live.update(Group(body, Text(printable(footer), "dim")), refresh=True)
 
     async def run(self) -> None:
