@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """From the first browser test on, Django sees a running loop in the main thread; its calls are synchronous still."""
+    """From the first browser test on, Django sees a running loop in the main thread though its calls are not."""
     if drives_a_browser(item):
         os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 
