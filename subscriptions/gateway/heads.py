@@ -10,7 +10,7 @@ from feeds.records import BOARD_IMAGES
 # The member order is fixed by ARCHITECTURE.md ("Records"); a line that does not match is counted, never delivered.
 HEAD = re.compile(
     rb'(\{"ch":"([a-z]+)","s":"((?:[^"\\]|\\.)*)"),"n":([0-9]+),"ep":"?([^",]*)"?,'
-    rb'(?:"job":"([^"]*)",)?"q":(null|-?[0-9]+),"m":(?:"([^"]*)"|null),"bd":(?:"([^"]*)"|null),"mt":"([^"]*)"'
+    rb'(?:"job":"([^"]*)",)?"rx":[0-9]+,"q":(null|-?[0-9]+),"m":(?:"([^"]*)"|null),"bd":(?:"([^"]*)"|null),"mt":"([^"]*)"'
 )
 
 LIVE = "live"
