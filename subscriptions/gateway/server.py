@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from subscriptions.gateway.http_wire import GatewayHttp
 from subscriptions.gateway.layer import stream_layer
 from subscriptions.gateway.wire import GatewayProtocol
 from subscriptions.protocol import MESSAGE_BYTES_MAX
@@ -21,12 +21,36 @@ log = logging.getLogger(__name__)
 BACKLOG = 2_048  # connections the kernel holds for us; past it: the client's connect is retried by its kernel
 PING_INTERVAL_S = 20.0
 PING_TIMEOUT_S = 13.0  # a silent socket is closed within 33 s
+REQUEST_S = 10.0  # from accept to the end of the first request's head; then the connection is aborted
 LEAVE_S = 0.3  # for close frames to reach their clients
 REQUESTS_S = 2  # for HTTP requests under way; then they are cancelled
 
 
 class PortBusy(OSError):
     """Somebody listens on the port already."""
+
+
+class GatewayHttp(HttpToolsProtocol):
+    """uvicorn's HTTP with a limit on the time before the first request: a silent connection costs nothing."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._deadline = self.loop.call_later(REQUEST_S, self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._in_time()
+        super().connection_lost(exc)
+
+    def on_headers_complete(self) -> None:
+        self._in_time()
+        super().on_headers_complete()
+
+    def _in_time(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
 
 class _Server(uvicorn.Server):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from subscriptions.gateway import http_wire
+from subscriptions.gateway import server
 from tests.gateway.running import RunningGateway, closed_with, open_raw
 
 
@@ -53,7 +53,7 @@ def test_a_bad_message_has_its_code_and_the_session_goes_on(
 def test_a_connection_that_asks_nothing_is_closed(
     lasting_gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_wire, "REQUEST_S", 0.3)
+    monkeypatch.setattr(server, "REQUEST_S", 0.3)
     for first in (b"", b"GET /stream/v1 HTTP/1.1\r\nHost: here\r\n"):
         with socket.create_connection(("127.0.0.1", lasting_gateway.server.port), timeout=3) as raw:
             raw.sendall(first)
