@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -52,11 +53,13 @@ class SpeedField(forms.FloatField):
 
     def to_python(self, value: Any) -> float | None:
         try:
-            return super().to_python(value)
-        except ValidationError as error:
-            raise ValidationError(
-                f"Speed: {str(value)!r} is not a number from 0 to {DEFAULT_LIMITS.speed_max:g}.", code="invalid"
-            ) from error
+            found = super().to_python(value)
+        except ValidationError:
+            found = math.nan
+        if found is not None and not math.isfinite(found):
+            limit = f"{DEFAULT_LIMITS.speed_max:g}"
+            raise ValidationError(f"Speed: {str(value)!r} is not a number from 0 to {limit}.", code="invalid")
+        return found
 
 
 class ReplayForm(forms.Form):

@@ -93,9 +93,7 @@ async def test_speed_keeps_the_original_time_divided(journal: Path) -> None:
     stand = Stand(journal)
     began = stand.clock.now
     await stand.play(1, 3, speed=4)
-    late_ns = [
-        at - began - (entry[0] - START_NS - SECOND_NS) / 4 for at, entry in stand.bus.entries() if entry[2] == 0
-    ]
+    late_ns = [at - began - (entry[0] - START_NS - SECOND_NS) / 4 for at, entry in stand.bus.entries() if entry[2] == 0]
     assert len(late_ns) == 200
     assert min(late_ns) >= 0
     assert max(late_ns) < 5_000_000
