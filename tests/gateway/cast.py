@@ -64,7 +64,7 @@ def record(channel: str, symbol: str, number: int, **members: object) -> bytes:
     job = members.pop("job", None)
     if job is not None:
         head["job"] = job
-    head |= {"q": 1000 + number, "m": market, "bd": board, "mt": kind, "ts": None, "rx": 1}
+    head |= {"rx": 1, "q": 1000 + number, "m": market, "bd": board, "mt": kind, "ts": None}
     return json.dumps(head | members, separators=(",", ":")).encode()
 
 

@@ -99,7 +99,9 @@ def test_a_cut_image_is_the_image_with_fewer_levels(levels: int, level: int, emp
 
 
 def test_heads_of_records() -> None:
-    found = HEAD.match(b'{"ch":"status","s":"feed:HSX","n":7,"ep":"e-1","q":null,"m":null,"bd":null,"mt":"feed","x":1}')
+    found = HEAD.match(
+        b'{"ch":"status","s":"feed:HSX","n":7,"ep":"e-1","rx":1,"q":null,"m":null,"bd":null,"mt":"feed","x":1}'
+    )
     assert found is not None
     assert found.groups() == (
         b'{"ch":"status","s":"feed:HSX"', b"status", b"feed:HSX", b"7", b"e-1", None, b"null", None, None, b"feed",
