@@ -43,8 +43,8 @@ def test_the_table_joins_trades_and_books_of_a_symbol() -> None:
     table = MarketTable(["trade", "depth"])
     table.take(records(
         {"ch": "trade", "p": 98500.0, "v": 100, "vol": 1000, "tx": "09:15:00.123"},
-        {"ch": "trade", "p": 98600.5, "v": 200, "vol": 1200, "tx": "09:15:01.000"},
-        {"ch": "depth", "b": [[98500.0, 1200]], "a": [], "tx": "09:15:02.000"},
+        {"ch": "trade", "p": 98600.5, "v": 200, "vol": 1200, "tx": "091501000"},
+        {"ch": "depth", "b": [[98500.0, 1200]], "a": [], "tx": "091502000"},
         {"ch": "depth", "bd": "G4", "b": [[1.0, 1]], "a": [[2.0, 1]]},
     ))
     assert drawn(table) == [

@@ -19,6 +19,8 @@ SETTLING_NUMBERS_MAX = 256  # per stream; past it the stream counts as live
 UNKNOWN_END = 2**63 - 1
 # Channels whose records replace each other, kind by kind; the records of all others are events.
 IMAGE_CHANNELS = frozenset({"quote", "depth", "stats", "expected", "foreign", "index", "definition"})
+# Of these, an image replaces the one before of its board, whatever message brought it.
+BOARD_IMAGE_CHANNELS = frozenset({"quote", "depth", "stats", "expected", "index"})
 
 Kind: TypeAlias = tuple[object, object]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
-from mdds_client.continuity import IMAGE_CHANNELS, Kind
+from mdds_client.continuity import BOARD_IMAGE_CHANNELS, IMAGE_CHANNELS, Kind
 from mdds_client.errors import error_of
 from mdds_client.parts import Part
 from mdds_client.records import Record
@@ -40,7 +41,7 @@ class Streams:
         if subscription.request.snapshot:
             for (channel, symbol, job), images in self._images.items():
                 if subscription in self.routes.of(channel, symbol, origin=job):
-                    for record in images.values():
+                    for record in sorted(images.values(), key=attrgetter("n")):
                         subscription.seed(record)
 
     def forget(self, subscription: Subscription) -> list[Part]:
@@ -80,7 +81,8 @@ class Streams:
                 self.unrouted += 1  # of a stream that was just left
                 continue
             if channel in IMAGE_CHANNELS:
-                self._images.setdefault((channel, symbol, job), {})[data.get("bd"), data.get("mt")] = record
+                kind = None if channel in BOARD_IMAGE_CHANNELS else data.get("mt")
+                self._images.setdefault((channel, symbol, job), {})[data.get("bd"), kind] = record
             for subscription in takers:
                 if subscription.full:
                     self._blocked_by = subscription

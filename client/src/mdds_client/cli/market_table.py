@@ -126,4 +126,9 @@ def shown(number: Number | None) -> str:
 
 
 def clock_of(time: str | None) -> str:
-    return printable(time)[:12] if time else ""
+    """A time of day as the exchange writes it (`091500123`) or already apart, as `09:15:00.123`."""
+    if not time:
+        return ""
+    if len(time) == 9 and time.isdecimal():
+        return f"{time[:2]}:{time[2:4]}:{time[4:6]}.{time[6:]}"
+    return printable(time)[:12]
