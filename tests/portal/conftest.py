@@ -78,7 +78,7 @@ STATS: dict[str, dict[str, object]] = {
         "confirmed": 50, "backlog_bytes": 0,
     },
     "parser": {
-        "parsed": {"X": 800, "M1": 200}, "dead": 3, "unrouted": 0, "records": 1400,
+        "parsed": {"X": 800, "M1": 200}, "dead": 3, "dead_by_reason": {"CHECKSUM": 3}, "unrouted": 0, "records": 1400,
         "latency_ms": {"p50": 0.6, "p99": 2.5},
     },
     "gateway": {

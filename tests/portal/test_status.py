@@ -54,7 +54,7 @@ def test_types_drops_and_sessions(feed: Feed) -> None:
     ]
     assert [(row.stage, row.reason, row.total, row.current) for row in status.drops] == [
         ("publisher", "missing on both lines", "14", True),
-        ("parser", "dead letter", "6", True),
+        ("parser", "dead letter: CHECKSUM", "6", True),
     ]
     (session,) = status.sessions
     assert (session.subscriber, session.key, session.address) == ("acme", "k3x9TTab", "203.0.113.14")
