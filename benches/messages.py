@@ -53,7 +53,8 @@ def short_book(sequence: int) -> bytes:
         level, side = (number + 1) // 2, "1" if number % 2 else "0"
         price = 98_500 + 100 * level if side == "1" else 98_500 - 100 * level
         quantity = 100 * ((sequence * 7 + number * 13) % 897 + 100)
-        body += [(83, str(number)), (279, "0"), (269, side), (290, str(level)), (270, f"{price}.0"), (271, str(quantity))]
+        body += [(83, str(number)), (279, "0"), (269, side), (290, str(level))]
+        body += [(270, f"{price}.0"), (271, str(quantity))]
     return encode("X", sequence, body)
 
 
@@ -81,7 +82,8 @@ def definition(sequence: int) -> bytes:
     """d, with the optional fields empty as the feed sends them."""
     body = [(30001, "STO"), (20004, "G1"), (911, "3851"), (207, "HO"), (55, ISIN), (30624, "FPT"), (30628, "1729")]
     body += [(30629, "FPT Corporation"), (30630, "FPT Corporation"), (20009, "S1STOST"), (20003, "STO")]
-    body += [(30604, "ST"), (201, ""), (1194, ""), (541, ""), (106, "ID00000083"), (225, ""), (231, "1.0"), (223, "0.0")]
+    body += [(30604, "ST"), (201, ""), (1194, ""), (541, ""), (106, "ID00000083"), (225, ""), (231, "1.0")]
+    body.append((223, "0.0"))
     body += [(15, "VND"), (20020, "1366000000"), (1149, "105300.0"), (1148, "91700.0"), (202, "0.0"), (965, "N")]
     body += [(30631, "100.0"), (1193, ""), (236, "0.0"), (20013, "98500.0"), (20014, "0.0"), (20015, "0.0")]
     body += [(20016, "0.0"), (140, "98500.0"), (20027, "1"), (30642, ""), (30511, ""), (30301, "20061213")]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import gc
 from collections.abc import Callable, Sequence
+from functools import partial
 from time import process_time_ns
 
 import simplefix
@@ -41,10 +42,10 @@ def _pipeline(messages: Sequence[bytes], flags: int) -> Callable[[], int]:
         for at in range(0, len(messages), 50)
     ]
     translator = Translator()
-    Pipeline(0, {}, translator, ParserCounts()).feed(blocks[0], "live", "STO")  # learns the layout
+    Pipeline(0, {}, translator=translator, counts=ParserCounts()).feed(blocks[0], "live", "STO")  # learns the layout
 
     def run() -> int:
-        pipeline = Pipeline(0, {}, translator, ParserCounts())
+        pipeline = Pipeline(0, {}, translator=translator, counts=ParserCounts())
         return sum(len(pipeline.feed(block, "live", "STO").records) for block in blocks)
 
     return run
@@ -72,16 +73,20 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rounds", type=int, default=100, help="rounds, the best counts (default 100)")
     options = parser.parse_args(arguments)
     failed: list[str] = []
-    print(f"{'case':28}{'bytes':>6}{'fields':>7}{'simplefix':>11}{'general':>10}{'layout':>9}{'ratio':>8}{'general/layout':>16}")
+    print(
+        f"{'case':28}{'bytes':>6}{'fields':>7}{'simplefix':>11}{'general':>10}{'layout':>9}{'ratio':>8}{'general/layout':>16}"
+    )
     for name, make in CASES.items():
         messages = [make(n) for n in range(1, options.messages + 1)]
-        slow = _measure(lambda m=messages[: options.messages // 5]: with_simplefix(m), options.messages // 5, options.rounds)
+        few = messages[: options.messages // 5]
+        slow = _measure(partial(with_simplefix, few), len(few), options.rounds)
         general = _measure(_pipeline(messages, FLAG_UNFRAMED), len(messages), options.rounds)
         layout = _measure(_pipeline(messages, FLAG_MESSAGE), len(messages), options.rounds)
         ratio = slow / layout
         fields = messages[0].count(b"\x01")
         size = len(messages[0])
-        print(f"{name:28}{size:6}{fields:7}{slow:9.1f}µs{general:8.1f}µs{layout:7.2f}µs{ratio:7.1f}x{general / layout:15.1f}x")
+        figures = f"{slow:9.1f}µs{general:8.1f}µs{layout:7.2f}µs{ratio:7.1f}x{general / layout:15.1f}x"
+        print(f"{name:28}{size:6}{fields:7}{figures}")
         if name == RATIO_CASE and ratio < RATIO_MIN:
             failed.append(f"{name}: layout is {ratio:.1f} times simplefix, expected at least {RATIO_MIN:.0f}")
         if name == LIMIT_CASE and layout > MICROSECONDS_MAX:

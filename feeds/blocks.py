@@ -62,7 +62,7 @@ class BadBlock(BlockError):
     """The bytes are no block (magic, version, length or CRC)."""
 
 
-def encode_block(feed_id: int, epoch: int, first_seq: int, entries: Iterable[Entry]) -> bytes:
+def encode_block(entries: Iterable[Entry], *, feed_id: int, epoch: int, first_seq: int) -> bytes:
     """Return the bytes of one block holding `entries` in order."""
     pack = ENTRY.pack
     parts: list[bytes] = []

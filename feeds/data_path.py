@@ -14,16 +14,16 @@ from feeds.parser.definitions import definitions_of
 from feeds.parser.worker import ParserWorker
 
 
-def capture_worker(feeds: Sequence[FeedConfig], data_dir: Path, prefix: str, name: str = "capture") -> CaptureWorker:
+def capture_worker(feeds: Sequence[FeedConfig], *, data_dir: Path, prefix: str, name: str = "capture") -> CaptureWorker:
     """Captures `feeds` into their journals."""
-    return CaptureWorker(feeds, data_dir, prefix, name)
+    return CaptureWorker(feeds, data_dir=data_dir, prefix=prefix, name=name)
 
 
 def publisher_worker(
-    feeds: Sequence[FeedConfig], data_dir: Path, prefix: str, bus: Bus, *, name: str = "publisher"
+    feeds: Sequence[FeedConfig], bus: Bus, *, data_dir: Path, prefix: str, name: str = "publisher"
 ) -> PublisherWorker:
     """Publishes the journals of `feeds` to RAW. Raises CursorRefused for an unreadable cursor."""
-    return PublisherWorker(bus, [FeedPublisher(feed, data_dir, prefix, bus) for feed in feeds], name)
+    return PublisherWorker(bus, [FeedPublisher(feed, bus, data_dir=data_dir, prefix=prefix) for feed in feeds], name)
 
 
 def parser_worker(bus: Bus, partitions: Sequence[int], *, name: str = "parser") -> ParserWorker:

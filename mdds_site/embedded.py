@@ -81,17 +81,20 @@ class SimulatorProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, preexec_fn=_die_with_parent)
+        await asyncio.to_thread(self._start)
         try:
             while not stop.is_set():
-                if self._process.poll() is not None:
+                if self._process is not None and self._process.poll() is not None:
                     raise RuntimeError(f"the simulated exchange ended with exit code {self._process.returncode}")
                 try:
                     await asyncio.wait_for(stop.wait(), 0.5)
-                except asyncio.TimeoutError:
+                except TimeoutError:
                     continue
         finally:
             await asyncio.to_thread(self._end)
+
+    def _start(self) -> None:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, preexec_fn=_die_with_parent)
 
     def _end(self) -> None:
         process = self._process
@@ -156,8 +159,8 @@ def embedded_workers(mdds: MddsSettings, application: object, say: Callable[[], 
     )
     server = GatewayServer(application, host=mdds.host, port=mdds.base_port)
     return [
-        capture_worker(feeds, mdds.data_dir, mdds.prefix),
-        publisher_worker(feeds, mdds.data_dir, mdds.prefix, bus),
+        capture_worker(feeds, data_dir=mdds.data_dir, prefix=mdds.prefix),
+        publisher_worker(feeds, bus, data_dir=mdds.data_dir, prefix=mdds.prefix),
         parser_worker(bus, range(mdds.partitions)),
         gateway,
         server,

@@ -68,7 +68,7 @@ def within(message: RawMessage, from_ns: int, *, to_ns: int) -> RawMessage | Non
         return message
     if not inside:
         return None
-    body = encode_block(block.feed_id, block.epoch, block.first_seq, inside)
+    body = encode_block(inside, feed_id=block.feed_id, epoch=block.epoch, first_seq=block.first_seq)
     return RawMessage(message.partition, body, {**message.headers, "t_rx": inside[0][0]})
 
 

@@ -66,10 +66,31 @@ def test_a_refused_handshake_says_what_may_follow(
 
 def test_every_error_code_of_the_protocol_has_its_exception() -> None:
     codes = (
-        "BAD_JSON", "UNKNOWN_OP", "BAD_PARAM", "NOT_SUBSCRIBED", "TOO_LARGE", "AUTH_REQUIRED", "AUTH_FAILED",
-        "KEY_REVOKED", "KEY_EXPIRED", "IP_NOT_ALLOWED", "NOT_ENTITLED", "LEVEL_NOT_ENTITLED", "DELAYED_ONLY",
-        "CONTRACT_ENDED", "SESSION_LIMIT", "SYMBOL_LIMIT", "RATE_LIMIT", "SYMBOL_UNKNOWN", "RESUME_EPOCH",
-        "RESUME_AGED_OUT", "REPLAY_AGED_OUT", "FEED_DOWN", "INTERNAL", "OVERLOADED", "SHUTDOWN",
+        "BAD_JSON",
+        "UNKNOWN_OP",
+        "BAD_PARAM",
+        "NOT_SUBSCRIBED",
+        "TOO_LARGE",
+        "AUTH_REQUIRED",
+        "AUTH_FAILED",
+        "KEY_REVOKED",
+        "KEY_EXPIRED",
+        "IP_NOT_ALLOWED",
+        "NOT_ENTITLED",
+        "LEVEL_NOT_ENTITLED",
+        "DELAYED_ONLY",
+        "CONTRACT_ENDED",
+        "SESSION_LIMIT",
+        "SYMBOL_LIMIT",
+        "RATE_LIMIT",
+        "SYMBOL_UNKNOWN",
+        "RESUME_EPOCH",
+        "RESUME_AGED_OUT",
+        "REPLAY_AGED_OUT",
+        "FEED_DOWN",
+        "INTERNAL",
+        "OVERLOADED",
+        "SHUTDOWN",
     )
     for code in codes:
         error = error_of(code, "words", retry_after_ms=5)

@@ -28,8 +28,13 @@ class Ended:
 async def start(*arguments: str, **environment: str) -> asyncio.subprocess.Process:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MDDS_")}
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "mdds_client", *arguments, env={**clean, **environment},
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        sys.executable,
+        "-m",
+        "mdds_client",
+        *arguments,
+        env={**clean, **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
 
 
@@ -68,12 +73,28 @@ async def test_a_pipe_gets_json_and_gaps_go_to_stderr() -> None:
 async def test_options_become_the_operation() -> None:
     async with FakeGateway() as gateway:
         ended = await run(
-            "sub", "*", "--ch", "index", "--origin", "replay:12", "--conflate-ms", "250", "--no-snapshot",
-            "--seconds", "0.1", "--url", gateway.url,
+            "sub",
+            "*",
+            "--ch",
+            "index",
+            "--origin",
+            "replay:12",
+            "--conflate-ms",
+            "250",
+            "--no-snapshot",
+            "--seconds",
+            "0.1",
+            "--url",
+            gateway.url,
         )
     assert (ended.code, ended.out) == (0, "")
     assert gateway.operations[0] == {
-        "op": "sub", "ch": "index", "symbols": ["*"], "snapshot": False, "conflate_ms": 250, "origin": "replay:12",
+        "op": "sub",
+        "ch": "index",
+        "symbols": ["*"],
+        "snapshot": False,
+        "conflate_ms": 250,
+        "origin": "replay:12",
     }
 
 
@@ -178,7 +199,8 @@ async def test_a_closed_pipe_ends_it_quietly() -> None:
     async with FakeGateway(endless) as gateway:
         process = await asyncio.create_subprocess_shell(
             f"{sys.executable} -m mdds_client sub FPT --ch trade --url {gateway.url} | head -2",
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
         )
         out, err = await asyncio.wait_for(process.communicate(), 15)
     assert out.decode().splitlines() == [TRADE % 1, TRADE % 2]

@@ -153,7 +153,11 @@ def test_only_the_unannounced_rest_of_a_hole_is_lost() -> None:
     transcript.continuity.announce("depth", "FPT", first=8, last=8, why="skipped")
     transcript.play([image(11)])
     assert transcript.missing == [
-        (5, 6, "skipped"), (8, 8, "skipped"), (3, 4, "lost"), (7, 7, "lost"), (9, 10, "lost"),
+        (5, 6, "skipped"),
+        (8, 8, "skipped"),
+        (3, 4, "lost"),
+        (7, 7, "lost"),
+        (9, 10, "lost"),
     ]
 
 

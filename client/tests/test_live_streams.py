@@ -30,8 +30,15 @@ def trade(n: int, *, symbol: str = "FPT", **members: Any) -> dict[str, Any]:
 
 def depth(n: int, **members: Any) -> dict[str, Any]:
     return {
-        "ch": "depth", "s": "FPT", "n": n, "ep": "e1", "bd": "G1", "mt": "X",
-        "b": [[98500, 1200], [98400, 300]], "a": [[98600, 700]], **members,
+        "ch": "depth",
+        "s": "FPT",
+        "n": n,
+        "ep": "e1",
+        "bd": "G1",
+        "mt": "X",
+        "b": [[98500, 1200], [98400, 300]],
+        "a": [[98600, 700]],
+        **members,
     }
 
 
@@ -91,8 +98,14 @@ async def test_options_reach_the_server_and_the_grant_comes_back() -> None:
             "depth", ["FPT"], depth=10, snapshot=False, origin="replay:12", conflate_ms=250, on_slow="conflate"
         )
     assert gateway.operations[0] == {
-        "op": "sub", "ch": "depth", "symbols": ["FPT"], "depth": 10, "snapshot": False, "origin": "replay:12",
-        "conflate_ms": 250, "on_slow": "conflate",
+        "op": "sub",
+        "ch": "depth",
+        "symbols": ["FPT"],
+        "depth": 10,
+        "snapshot": False,
+        "origin": "replay:12",
+        "conflate_ms": 250,
+        "on_slow": "conflate",
     }
     assert subscription.granted == {"depth": {"depth": 5, "conflate_ms": 250}}
 
@@ -219,7 +232,10 @@ async def test_several_channels_and_prefixes_share_one_subscription() -> None:
         subscription = await client.subscribe(["depth", "trade"], ["F*"])
         records = await take(subscription, 4)
     assert [(record.channel, record.symbol, record.n) for record in records] == [
-        ("depth", "FPT", 1), ("trade", "FPT", 1), ("trade", "FUE", 1), ("trade", "FPT", 2),
+        ("depth", "FPT", 1),
+        ("trade", "FPT", 1),
+        ("trade", "FUE", 1),
+        ("trade", "FPT", 2),
     ]
 
 

@@ -74,7 +74,11 @@ async def test_it_comes_back_subscribes_again_and_says_what_it_missed(status: in
         assert client.reconnects == 1
     assert gaps == [Gap("trade", "FPT", "e1", 3, 6, "reconnect")]
     assert [change.state for change in changes] == [
-        State.CONNECTING, State.LIVE, State.RECONNECTING, State.LIVE, State.CLOSED,
+        State.CONNECTING,
+        State.LIVE,
+        State.RECONNECTING,
+        State.LIVE,
+        State.CLOSED,
     ]
     assert gateway.operations[0] == gateway.operations[1]
 

@@ -41,12 +41,14 @@ def drawn(view: MarketTable | Ladder, *, width: int = 100, height: int = 24) -> 
 
 def test_the_table_joins_trades_and_books_of_a_symbol() -> None:
     table = MarketTable(["trade", "depth"])
-    table.take(records(
-        {"ch": "trade", "p": 98500.0, "v": 100, "vol": 1000, "tx": "09:15:00.123"},
-        {"ch": "trade", "p": 98600.5, "v": 200, "vol": 1200, "tx": "091501000"},
-        {"ch": "depth", "b": [[98500.0, 1200]], "a": [], "tx": "091502000"},
-        {"ch": "depth", "bd": "G4", "b": [[1.0, 1]], "a": [[2.0, 1]]},
-    ))
+    table.take(
+        records(
+            {"ch": "trade", "p": 98500.0, "v": 100, "vol": 1000, "tx": "09:15:00.123"},
+            {"ch": "trade", "p": 98600.5, "v": 200, "vol": 1200, "tx": "091501000"},
+            {"ch": "depth", "b": [[98500.0, 1200]], "a": [], "tx": "091502000"},
+            {"ch": "depth", "bd": "G4", "b": [[1.0, 1]], "a": [[2.0, 1]]},
+        )
+    )
     assert drawn(table) == [
         "symbol last qty volume trades bid qty bid offer offer qty time",
         "FPT 98,600.5 ▲ 200 1,200 2 1,200 98,500.0 09:15:02.000",
@@ -69,13 +71,27 @@ def test_more_symbols_than_lines_shows_those_that_moved_last() -> None:
 def test_the_ladder_has_the_best_levels_in_the_middle_and_bars_in_proportion() -> None:
     ladder = Ladder("FPT", board="G1")
     assert drawn(ladder) == ["FPT G1", "waiting for the first image"]
-    ladder.take(records({
-        "ch": "depth", "b": [[98500, 40], [98400, 10]], "a": [[98600, 20], [98700, 30]], "tb": 50, "ta": 50, "tx": "t",
-    }))
+    ladder.take(
+        records(
+            {
+                "ch": "depth",
+                "b": [[98500, 40], [98400, 10]],
+                "a": [[98600, 20], [98700, 30]],
+                "tb": 50,
+                "ta": 50,
+                "tx": "t",
+            }
+        )
+    )
     assert ladder.book.spread == Decimal(100)
     assert drawn(ladder, width=76) == [
-        "FPT G1", "98,700 30 " + "█" * 30, "98,600 20 " + "█" * 20, "spread 100", "98,500 40 " + "█" * 40,
-        "98,400 10 " + "█" * 10, "bids 50 offers 50 t n 1",
+        "FPT G1",
+        "98,700 30 " + "█" * 30,
+        "98,600 20 " + "█" * 20,
+        "spread 100",
+        "98,500 40 " + "█" * 40,
+        "98,400 10 " + "█" * 10,
+        "bids 50 offers 50 t n 1",
     ]
     assert [line.split()[0] for line in drawn(ladder, height=5)] == ["FPT", "98,600", "spread", "98,500", "bids"]
 
@@ -98,8 +114,21 @@ async def test_a_terminal_gets_the_live_table_and_its_cursor_back() -> None:
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "mdds_client", "sub", "FPT", "--ch", "trade", "--count", "1", "--url", gateway.url,
-            stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm-256color"},
+            sys.executable,
+            "-m",
+            "mdds_client",
+            "sub",
+            "FPT",
+            "--ch",
+            "trade",
+            "--count",
+            "1",
+            "--url",
+            gateway.url,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env={**os.environ, "TERM": "xterm-256color"},
         )
         os.close(theirs)
         text = await asyncio.wait_for(asyncio.to_thread(_read_all, ours), 20)

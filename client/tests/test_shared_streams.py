@@ -52,7 +52,10 @@ async def test_a_second_subscription_starts_with_the_last_images_and_asks_nothin
         await more.unsubscribe()
         await book.close()
     assert [operation.get("symbols", operation.get("sid")) for operation in gateway.operations] == [
-        ["FPT", "VNM"], ["ACB"], 2, 1,
+        ["FPT", "VNM"],
+        ["ACB"],
+        2,
+        1,
     ]
 
 
@@ -104,9 +107,16 @@ async def test_rights_taken_away_end_what_they_carried_and_nothing_else() -> Non
         pinged = await session.receive("ping")
         await session.send({"t": "pong", "id": pinged["id"]})
         for sid, symbol in ((5, "FPT"), (6, "VNM")):
-            await session.send({
-                "t": "notice", "code": "NOT_ENTITLED", "sid": sid, "ch": "depth", "s": symbol, "action": "unsubscribed",
-            })
+            await session.send(
+                {
+                    "t": "notice",
+                    "code": "NOT_ENTITLED",
+                    "sid": sid,
+                    "ch": "depth",
+                    "s": symbol,
+                    "action": "unsubscribed",
+                }
+            )
         await session.records(depth(1, "ACB"))
         await session.serve()
 

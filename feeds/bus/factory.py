@@ -10,7 +10,7 @@ from feeds.bus.base import Bus
 from feeds.bus.memory import MemoryBus
 
 
-def open_bus(url: str, prefix: str, data_dir: Path, partitions: int) -> Bus:
+def open_bus(url: str, *, prefix: str, data_dir: Path, partitions: int) -> Bus:
     """The bus, not yet opened (`await bus.open()` in its loop). Raises ValueError for another scheme."""
     scheme = urlsplit(url).scheme
     if scheme == "memory":

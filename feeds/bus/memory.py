@@ -7,7 +7,6 @@ a killed embedded process loses nothing either, the journal has it. Retained val
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -177,7 +176,7 @@ class MemoryBus:
             file.write(message.body + b"\n")
             full = file.tell() > DEAD_BYTES_MAX // 2
         if full:  # two files of half the bound: the older one is dropped
-            os.replace(path, self._folder / "dead_letters.1.jsonl")
+            path.replace(self._folder / "dead_letters.1.jsonl")
 
     async def refetch_parsed(self, since_ns: int) -> AsyncIterator[Delivery]:
         """Nothing is kept in memory beyond the queues: a drop-head loss stays a counted loss."""
@@ -188,7 +187,7 @@ class MemoryBus:
         path = self._folder / f"{key}.state"
         temporary = path.with_suffix(".new")
         temporary.write_bytes(body)
-        os.replace(temporary, path)
+        temporary.replace(path)
 
     async def retained(self, key: str) -> bytes | None:
         try:

@@ -26,7 +26,9 @@ Emit = Callable[[int, int, int, int, bytes, bytes], None]  # rx_ns, line, flags,
 class Arbiter:
     """One feed's arbitration. `emit` receives released messages, `on_gap` declared gaps, `on_reset` a new epoch."""
 
-    def __init__(self, feed: FeedConfig, emit: Emit, on_gap: Callable[[Gap], None], on_reset: Callable[[], None]) -> None:
+    def __init__(
+        self, feed: FeedConfig, emit: Emit, *, on_gap: Callable[[Gap], None], on_reset: Callable[[], None]
+    ) -> None:
         self.feed = feed
         self.emit = emit
         self.on_gap = on_gap

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,4 +35,4 @@ def save_cursor(path: Path, cursor: Cursor) -> None:
     """Replace the file in one step, so that a crash leaves the old or the new cursor."""
     temporary = path.with_suffix(".new")
     temporary.write_text(json.dumps({"position": list(cursor.position), "state": cursor.state}))
-    os.replace(temporary, path)
+    temporary.replace(path)

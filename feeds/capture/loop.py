@@ -26,7 +26,13 @@ class CaptureLoop(threading.Thread):
     comes, and what it cannot hold is counted (SO_RXQ_OVFL)."""
 
     def __init__(
-        self, name: str, lines: Sequence[LineReceiver], writer: JournalWriter, waker: Waker, sync_due: threading.Event
+        self,
+        name: str,
+        *,
+        lines: Sequence[LineReceiver],
+        writer: JournalWriter,
+        waker: Waker,
+        sync_due: threading.Event,
     ) -> None:
         super().__init__(name=f"capture {name}", daemon=True)
         self.lines = lines

@@ -7,6 +7,7 @@ whatever it holds (design.md: 60-190 µs).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
@@ -28,12 +29,13 @@ IDLE_LOOK_S = 0.02  # a look at the journal without a hint
 CURSOR_INTERVAL_NS = 100_000_000
 READ_BYTES = 256 << 10  # per turn of the loop, so that a backlog never holds the loop for long
 NS_PER_MS = 1_000_000
+SUMMED = ("received", "unique", "duplicate", "late", "missing", "gaps", "published", "confirmed", "backlog_bytes")
 
 
 class FeedPublisher:
     """Publishes one feed."""
 
-    def __init__(self, feed: FeedConfig, data_dir: Path, prefix: str, bus: Bus) -> None:
+    def __init__(self, feed: FeedConfig, bus: Bus, *, data_dir: Path, prefix: str) -> None:
         self.feed = feed
         self.prefix = prefix
         self.bus = bus
@@ -68,7 +70,7 @@ class FeedPublisher:
             await self._flush()
             try:
                 await asyncio.wait_for(self._outbox.drained(), 1.5)
-            except asyncio.TimeoutError:
+            except TimeoutError:
                 log.warning("%s: %d bytes unconfirmed; they are published again", self.feed.name, self.backlog_bytes)
         finally:
             loop.remove_reader(listener.socket.fileno())
@@ -111,10 +113,8 @@ class FeedPublisher:
         if waiting:  # linger: more will come, whatever the hints say
             await asyncio.sleep(max(0, self._flushed_ns + self.linger_ns - now) / 1e9)
         elif not self._woken.is_set():
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), IDLE_LOOK_S)
-            except asyncio.TimeoutError:
-                pass
 
     async def _flush(self) -> None:
         """Publish everything released; the cursor of this moment becomes good when the last of it is confirmed."""
@@ -170,8 +170,7 @@ class PublisherWorker:
     def stats(self) -> dict[str, object]:
         """Sums over the feeds, and each feed's own figures."""
         feeds = {p.feed.name: publisher_stats(p) for p in self.publishers}
-        names = ("received", "unique", "duplicate", "late", "missing", "gaps", "published", "confirmed", "backlog_bytes")
-        total: dict[str, object] = {n: sum(int(str(f[n])) for f in feeds.values()) for n in names}
+        total: dict[str, object] = {n: sum(int(str(f[n])) for f in feeds.values()) for n in SUMMED}
         return {**total, "feeds": feeds}
 
 

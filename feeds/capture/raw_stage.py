@@ -46,7 +46,7 @@ class RawStage:
         self.drained_messages = 0
         self.epoch = 0
         self.journal_epoch = 0
-        self.arbiter = Arbiter(feed, self._emit, self._on_gap, self._on_reset)
+        self.arbiter = Arbiter(feed, self._emit, on_gap=self._on_gap, on_reset=self._on_reset)
         self._table = PartitionTable(feed.partitions)
         self._batches = [_Batch() for _ in range(feed.partitions)]
         self._out: list[RawMessage] = []
@@ -154,7 +154,7 @@ class RawStage:
             "last": batch.last,
             "t_rx": batch.entries[0][0],
         }
-        body = encode_block(self.feed.id, self.epoch, batch.first, batch.entries)
+        body = encode_block(batch.entries, feed_id=self.feed.id, epoch=self.epoch, first_seq=batch.first)
         self._closed_messages += len(batch.entries)
         self._out.append(RawMessage(partition, body, headers))
         batch.entries = []

@@ -1,8 +1,8 @@
 """One stream's sequence: what is expected, what waits for a gap to fill, what was declared missing.
 
 Theory: `expected` is the next number to release. A higher one waits in `pending` (bounded by the arbiter's
-`gap_messages_max`); the other line usually fills the hole. When the wait is over the hole becomes a gap: its range goes into `holes`, and
-a copy that still arrives is released late, out of order, and known as such.
+`gap_messages_max`); the other line usually fills the hole. When the wait is over the hole becomes a gap: its range
+goes into `holes`, and a copy that still arrives is released late, out of order, and known as such.
 """
 
 from __future__ import annotations
@@ -77,9 +77,7 @@ class Sequencer:
     def declare(self) -> Gap:
         """Give up on the hole before the lowest pending number; `release` then yields what waited."""
         lowest = min(self.pending)
-        gap = Gap(
-            self.market, self.stream, self.expected, lowest - 1, self.last_rx_ns, self.pending[lowest].rx_ns
-        )
+        gap = Gap(self.market, self.stream, self.expected, lowest - 1, self.last_rx_ns, self.pending[lowest].rx_ns)
         self.holes.add(gap.first, gap.last)
         self.expected = lowest
         return gap

@@ -6,6 +6,7 @@ missing receiver is no error.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 
 
@@ -23,10 +24,8 @@ class Waker:
         self._socket.setblocking(False)
 
     def wake(self) -> None:
-        try:
+        with contextlib.suppress(OSError):  # nobody listens, or its queue is full: it will look by itself
             self._socket.sendto(b"", self._address)
-        except OSError:
-            pass  # nobody listens, or its queue is full: it will look by itself
 
     def close(self) -> None:
         self._socket.close()

@@ -29,7 +29,7 @@ class CaptureWorker:
 
     kind = "capture"
 
-    def __init__(self, feeds: Sequence[FeedConfig], data_dir: Path, prefix: str, name: str = "capture") -> None:
+    def __init__(self, feeds: Sequence[FeedConfig], *, data_dir: Path, prefix: str, name: str = "capture") -> None:
         self.name = name
         self.feeds = feeds
         self.data_dir = data_dir
@@ -47,10 +47,13 @@ class CaptureWorker:
             for index, line in enumerate(feed.lines):
                 receiver = LineReceiver(line, index, feed.receive_buffer_bytes)
                 level = logging.INFO if receiver.buffer.enough else logging.WARNING
-                log.log(level, "%s line %s %s:%d: %s", feed.name, line.name, line.group, line.port, receiver.buffer.describe())
+                where = (feed.name, line.name, line.group, line.port)
+                log.log(level, "%s line %s %s:%d: %s", *where, receiver.buffer.describe())
                 receivers.append(receiver)
             waker = Waker(wake_address(self.prefix, feed.name))
-            self.loops.append(CaptureLoop(feed.name, receivers, writer, waker, self._sync_due))
+            self.loops.append(
+                CaptureLoop(feed.name, lines=receivers, writer=writer, waker=waker, sync_due=self._sync_due)
+            )
 
     async def run(self, stop: asyncio.Event) -> None:
         self.open()
@@ -64,7 +67,7 @@ class CaptureWorker:
                         raise loop.failure
                 try:
                     await asyncio.wait_for(stop.wait(), WATCH_S)
-                except asyncio.TimeoutError:
+                except TimeoutError:
                     continue
         finally:
             await asyncio.to_thread(self._close, syncer)
@@ -82,13 +85,14 @@ class CaptureWorker:
 
     def stats(self) -> dict[str, object]:
         """Per line what the kernel and the loop counted; per feed what the journal took."""
-        lines = [(f"{feed.name}.{r.line.name}", r) for feed, loop in zip(self.feeds, self.loops) for r in loop.lines]
+        loops = list(zip(self.feeds, self.loops, strict=False))  # none are open before the start
+        lines = [(f"{feed.name}.{line.line.name}", line) for feed, loop in loops for line in loop.lines]
         return {
             "datagrams_total": {name: receiver.received for name, receiver in lines},
             "kernel_drops": sum(receiver.drops for _, receiver in lines),
             "kernel_drops_by_line": {name: receiver.drops for name, receiver in lines},
             "journal_bytes": sum(loop.writer.written_bytes for loop in self.loops),
-            "journaled": {f.name: loop.writer.next_seq - 1 for f, loop in zip(self.feeds, self.loops)},
+            "journaled": {f.name: loop.writer.next_seq - 1 for f, loop in loops},
             "blocks": sum(loop.blocks for loop in self.loops),
             "write_failures": sum(loop.write_failures for loop in self.loops),
         }

@@ -6,7 +6,7 @@ import os
 from bisect import bisect_right
 from pathlib import Path
 
-from feeds.blocks import BlockError, Block, block_length
+from feeds.blocks import Block, BlockError, block_length
 from feeds.journal.scan import scan
 from feeds.journal.segments import NS, START, Position, segment_names
 from feeds.journal.time_index import read_index

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+from itertools import pairwise
 from pathlib import Path
 
 from feeds.blocks import ENTRY, HEADER, BlockError, block_length
@@ -34,7 +35,7 @@ def read_index(segment: Path) -> list[Point]:
         return build_index(segment)
     points = [(int(rx_ns), int(offset)) for rx_ns, offset in POINT.iter_unpack(raw)]
     size = segment.stat().st_size if segment.exists() else 0
-    sound = points[0][1] == 0 and all(a <= b for (_, a), (_, b) in zip(points, points[1:], strict=False))
+    sound = points[0][1] == 0 and all(a <= b for (_, a), (_, b) in pairwise(points))
     return points if sound and points[-1][1] < max(size, 1) else build_index(segment)
 
 

@@ -80,7 +80,7 @@ class JournalWriter:
         try:
             if self._fd < 0 or self._offset >= self.segment_bytes or rx_ns >= self._session_end_ns:
                 self._rotate(rx_ns)
-            block = encode_block(self.feed_id, self.epoch, self.next_seq, entries)
+            block = encode_block(entries, feed_id=self.feed_id, epoch=self.epoch, first_seq=self.next_seq)
             self._write(block)
         except JournalWriteError:
             raise
@@ -108,7 +108,8 @@ class JournalWriter:
         except OSError as error:
             os.ftruncate(self._fd, self._offset)  # never leave a torn block in the middle of the file
             os.lseek(self._fd, self._offset, os.SEEK_SET)
-            raise JournalWriteError(error.errno or errno.EIO, f"{self.folder / self._name}: {error.strerror}") from error
+            path = self.folder / self._name
+            raise JournalWriteError(error.errno or errno.EIO, f"{path}: {error.strerror}") from error
 
     def _rotate(self, rx_ns: int) -> None:
         date = session_date(rx_ns)

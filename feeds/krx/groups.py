@@ -16,10 +16,11 @@ ENTRY_TYPES = frozenset("0124578")
 Entry = dict[int, int]  # tag → field index
 
 
-def group_entries(group: Group, fields: Sequence[Field], found: Indexed, plan: Plan) -> list[Entry]:
+def group_entries(group: Group, found: Indexed, plan: Plan) -> list[Entry]:
     """The entries of the group. Never trusts the count alone, never allocates from it. Raises MessageRejected."""
+    fields = found.fields
     count_index = found.required(group.count_tag)
-    entries = _split(group, fields, found, plan)
+    entries = _split(group, found, plan)
     count = fields[count_index].value
     if count != str(len(entries)):
         raise MessageRejected("GROUP_COUNT", count_index, f"tag 268 says {shown(count)}, found {len(entries)} entries")
@@ -29,7 +30,8 @@ def group_entries(group: Group, fields: Sequence[Field], found: Indexed, plan: P
     return entries
 
 
-def _split(group: Group, fields: Sequence[Field], found: Indexed, plan: Plan) -> list[Entry]:
+def _split(group: Group, found: Indexed, plan: Plan) -> list[Entry]:
+    fields = found.fields
     order = {row.tag: place for place, row in enumerate(group.members)}
     kinds = {row.tag: row.kind for row in group.members}
     required = [row.tag for row in group.members if row.required]
@@ -40,7 +42,8 @@ def _split(group: Group, fields: Sequence[Field], found: Indexed, plan: Plan) ->
         if tag == group.first_tag:
             entries.append({})
         elif order[tag] <= last or tag in entries[-1]:
-            raise MessageRejected("GROUP_ORDER", index, f"tag {tag} stands after {group.members[last].tag} in its entry")
+            before = group.members[last].tag
+            raise MessageRejected("GROUP_ORDER", index, f"tag {tag} stands after {before} in its entry")
         last = order[tag]
         if not value and tag in required:
             raise MessageRejected("EMPTY_VALUE", index, f"tag {tag} has no value")

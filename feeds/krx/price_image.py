@@ -17,16 +17,18 @@ EXTRAS = (
 )
 
 
-def price_emissions(plan: Plan, found: Indexed, entries: Sequence[Entry], head: tuple[Part, ...]) -> tuple[Emission, ...]:
+def price_emissions(
+    plan: Plan, found: Indexed, entries: Sequence[Entry], *, head: tuple[Part, ...]
+) -> tuple[Emission, ...]:
     """The emissions of an X or W. Raises MessageRejected when it is neither shape."""
     sides: dict[str, list[Entry]] = {}
     for entry in entries:
         sides.setdefault(found.fields[entry[269]].value, []).append(entry)
     emissions: list[Emission] = []
     if BID in sides or OFFER in sides or found.at(30521) is not None:
-        emissions.append(_book(plan, found, sides, head))
+        emissions.append(_book(plan, found, sides, head=head))
     if LAST in sides:
-        emissions += _trade(plan, found, sides, head)
+        emissions += _trade(plan, found, sides, head=head)
     elif found.at(387) is not None and plan.msg_type == "X":
         raise MessageRejected("SHAPE", found.required(387), "387 without an entry 269=2")
     if not emissions:
@@ -34,7 +36,7 @@ def price_emissions(plan: Plan, found: Indexed, entries: Sequence[Entry], head: 
     return tuple(emissions)
 
 
-def _book(plan: Plan, found: Indexed, sides: dict[str, list[Entry]], head: tuple[Part, ...]) -> Emission:
+def _book(plan: Plan, found: Indexed, sides: dict[str, list[Entry]], *, head: tuple[Part, ...]) -> Emission:
     levels = {side: _levels(found, sides.get(side, [])) for side in (BID, OFFER)}
     parts: list[Part] = [*head, *_members(found, (("ses", 336), ("tx", 60)))]
     parts += _ladder(',"b":[', levels[BID])
@@ -75,7 +77,7 @@ def _column(opening: str, indexes: Sequence[int | None]) -> list[Part]:
     return [*parts, "]"]
 
 
-def _trade(plan: Plan, found: Indexed, sides: dict[str, list[Entry]], head: tuple[Part, ...]) -> list[Emission]:
+def _trade(plan: Plan, found: Indexed, sides: dict[str, list[Entry]], *, head: tuple[Part, ...]) -> list[Emission]:
     for side, entries in sides.items():
         if side not in (BID, OFFER) and len(entries) > 1:
             raise MessageRejected("GROUP_MEMBER", entries[1][269], f"269={side} stands twice")

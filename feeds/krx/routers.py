@@ -31,9 +31,7 @@ TABLES: dict[str, Table] = {
     )
 }
 # Message types of the interface that are not routed: they stay in RAW and are counted.
-UNROUTED = frozenset(
-    "MD MH MI MW M2 M3 M4 MM MN MO MP MQ MR MS MU MJ".split()
-)
+UNROUTED = frozenset(["MD", "MH", "MI", "MW", "M2", "M3", "M4", "MM", "MN", "MO", "MP", "MQ", "MR", "MS", "MU", "MJ"])
 LIMITS = (("ref", 20013), ("ceil", 1149), ("floor", 1148))
 CLOSE = (("close", 20026), ("close_type", 20027))
 
@@ -54,8 +52,8 @@ def make_plan(msg_type: str, fields: Sequence[Field]) -> Plan:
         literal=set(found.shape),
     )
     if table.group is not None:
-        entries = group_entries(table.group, fields, found, plan)
-        plan.emissions = price_emissions(plan, found, entries, common(msg_type, found))
+        entries = group_entries(table.group, found, plan)
+        plan.emissions = price_emissions(plan, found, entries, head=common(msg_type, found))
     else:
         plan.emissions = tuple(_table_emissions(table, found))
     return plan

@@ -1,4 +1,4 @@
-"""The message tables: per routed type its channel and its fields (tag, JSON name, kind, required), as krx_mdds lists them.
+"""The message tables: per routed type its channel and its fields (tag, JSON name, kind, required).
 
 Both parse paths come from these rows. A tag that is not listed is let through unread. A field without a name is
 checked and not passed on.
@@ -137,7 +137,14 @@ M8 = Table(
     "M8",
     "stats",
     "isin",
-    (MARKET_ID, BOARD_ID, ISIN, Row(20026, "close", PRICE, True), Row(30541, "close_yield", YIELD), Row(20027, "close_type", TEXT)),
+    (
+        MARKET_ID,
+        BOARD_ID,
+        ISIN,
+        Row(20026, "close", PRICE, True),
+        Row(30541, "close_yield", YIELD),
+        Row(20027, "close_type", TEXT),
+    ),
 )
 ME = Table(
     "ME",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -53,7 +54,7 @@ class PartitionParser:
             keeping.cancel()
         try:
             await asyncio.wait_for(self._checkpoint(), 2.0)
-        except (asyncio.TimeoutError, ConnectionError) as error:
+        except (TimeoutError, ConnectionError) as error:
             log.warning("%s: no last checkpoint (%s); its successor parses the rest again", self.key, error)
         await self.subscription.close()
 
@@ -169,10 +170,8 @@ class PartitionParser:
 
     async def _keep_checkpoints(self) -> None:
         while True:
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._due.wait(), CHECKPOINT_S)
-            except asyncio.TimeoutError:
-                pass
             self._due.clear()
             try:
                 await self._checkpoint()

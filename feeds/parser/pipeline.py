@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from zlib import crc32
 
 from feeds.blocks import FLAG_END, FLAG_GAP, FLAG_STATE, FLAG_UNFRAMED, Block
@@ -41,10 +42,22 @@ class Parsed:
     definitions: list[str] = field(default_factory=list)
 
 
+class Said(NamedTuple):
+    """One message's outputs and whose they are."""
+
+    rule: str
+    key: str
+    board: str
+    emissions: Sequence[Emission]
+    texts: Sequence[str]
+
+
 class Pipeline:
     """One partition's parser. `tickers` (ISIN → ticker) is shared and learns from `35=d`."""
 
-    def __init__(self, partition: int, tickers: dict[str, str], translator: Translator, counts: ParserCounts) -> None:
+    def __init__(
+        self, partition: int, tickers: dict[str, str], *, translator: Translator, counts: ParserCounts
+    ) -> None:
         self.partition = partition
         self.tickers = tickers
         self.translator = translator
@@ -71,11 +84,11 @@ class Pipeline:
         for rx_ns, line, flags, data in block.entries:
             if flags == 0:
                 if not self._message(context, rx_ns, data, parsed):
-                    self._general(context, (rx_ns, line), data, parsed, block)
+                    self._general(context, (rx_ns, line), data, parsed=parsed, block=block)
             elif flags in self._controls:
                 self._controls[flags](context, rx_ns, data, parsed.records)
             elif flags & FLAG_UNFRAMED:
-                self._general(context, (rx_ns, line), data, parsed, block)
+                self._general(context, (rx_ns, line), data, parsed=parsed, block=block)
         context.next_record += len(parsed.records)
         self.counts.records += len(parsed.records)
         return parsed
@@ -99,7 +112,7 @@ class Pipeline:
         if seen is not None and number > seen.high and msg_type not in UNCHECKED:
             seen.high = number
         else:
-            is_late = self._is_new(context, layout.market, msg_type, number, (rx_ns, data))
+            is_late = self._is_new(context, layout.market, msg_type, number=number, arrival=(rx_ns, data))
             if is_late is None:
                 return True
             late = is_late
@@ -120,14 +133,14 @@ class Pipeline:
             stream.n += 1
             parsed.records.append(f"{stream.head}{stream.n}{context.mid}{rx_ns}{body}")
         else:
-            texts = body.split(SEPARATOR)
-            self._emit(context, rx_ns, (layout.symbol_rule, key, layout.board), emissions, texts, late, parsed)
+            said = Said(layout.symbol_rule, key, layout.board, emissions, body.split(SEPARATOR))
+            self._emit(context, rx_ns, said, late=late, parsed=parsed)
         parsed_counts = self.counts.parsed
         parsed_counts[msg_type] = parsed_counts.get(msg_type, 0) + 1
         return True
 
     def _general(
-        self, context: Context, arrival: tuple[int, int], data: bytes, parsed: Parsed, block: Block
+        self, context: Context, arrival: tuple[int, int], data: bytes, *, parsed: Parsed, block: Block
     ) -> None:
         rx_ns, line = arrival
         try:
@@ -144,26 +157,18 @@ class Pipeline:
             where = (context.feed, context.epoch, context.origin, block.first_seq)
             parsed.dead.append(DeadLetter(error.reason, error.text, error.offset, data, rx_ns, line, *where))
             return
-        late = self._is_new(context, said.market, said.msg_type, said.sequence, (rx_ns, data))
+        late = self._is_new(context, said.market, said.msg_type, number=said.sequence, arrival=(rx_ns, data))
         if late is None:
             return
         if said.ticker and said.rule == "isin":
             self._learn(said.key, said.ticker)
-        self._emit(context, rx_ns, (said.rule, said.key, said.board), said.emissions, said.texts, late, parsed)
+        outcome = Said(said.rule, said.key, said.board, said.emissions, said.texts)
+        self._emit(context, rx_ns, outcome, late=late, parsed=parsed)
         self.counts.parsed[said.msg_type] = self.counts.parsed.get(said.msg_type, 0) + 1
 
-    def _emit(
-        self,
-        context: Context,
-        rx_ns: int,
-        whose: tuple[str, str, str],
-        emissions: Sequence[Emission],
-        texts: Sequence[str],
-        late: bool,
-        parsed: Parsed,
-    ) -> None:
-        """Number and append the records of one message; `whose` is (symbol rule, key, board)."""
-        rule, key, board = whose
+    def _emit(self, context: Context, rx_ns: int, said: Said, *, late: bool, parsed: Parsed) -> None:
+        """Number and append the records of one message."""
+        rule, key, board, emissions, texts = said
         records = parsed.records
         for emission, body in zip(emissions, texts, strict=True):
             if late and emission.image:
@@ -184,7 +189,7 @@ class Pipeline:
                 parsed.definitions.append(records[-1])
 
     def _is_new(
-        self, context: Context, market: str, msg_type: str, number: int, arrival: tuple[int, bytes]
+        self, context: Context, market: str, msg_type: str, *, number: int, arrival: tuple[int, bytes]
     ) -> bool | None:
         """None: passed on already. False: new. True: a late copy that fills a declared gap."""
         if number == 0 or msg_type in UNCHECKED:

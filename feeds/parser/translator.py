@@ -122,8 +122,8 @@ class Translator:
         if msg_type not in TABLES:
             raise MessageRejected("UNKNOWN_TYPE", 2, f"found 35={msg_type[:20]!r}, expected a KRX message type")
         plan = make_plan(msg_type, fields)
-        texts = plan.render(fields)
-        texts = [strip_empty_levels(t) if e.target == "depth" else t for e, t in zip(plan.emissions, texts, strict=True)]
+        outputs = zip(plan.emissions, plan.render(fields), strict=True)
+        texts = [strip_empty_levels(text) if emission.target == "depth" else text for emission, text in outputs]
         self._learn(text, plan, fields)
         return Translation(
             msg_type=msg_type,
@@ -156,7 +156,7 @@ class Translator:
 
 
 def _dispatch(text: str, at: int) -> tuple[str, str, str]:
-    """What a message's layout is looked up by: its type (at `at`), the fields from market to symbol, the group count."""
+    """What a layout is looked up by: type (at `at`), the fields from market to symbol, the group count."""
     market = text.find("\x0130001=", at)
     symbol = text.find("\x0155=", market)
     count = text.find("\x01268=", symbol)

@@ -42,7 +42,7 @@ class ParserWorker:
         self.parsers = [
             PartitionParser(
                 bus,
-                Pipeline(partition, tickers, self.translator, self.counts),
+                Pipeline(partition, tickers, translator=self.translator, counts=self.counts),
                 owner,
                 replay=replay,
                 learned=self._learn,

@@ -63,7 +63,9 @@ def open_stream(port: int, key: str, process: subprocess.Popen[bytes]) -> Any:
 
 async def publish(environ: dict[str, str], *bodies: bytes) -> None:
     """PARSED messages of one record each, published twice: what comes again must not be delivered again."""
-    bus = open_bus(environ["MDDS_BUS"], f"mdds{environ['MDDS_PORT']}", Path(environ["MDDS_DATA"]), 4)
+    bus = open_bus(
+        environ["MDDS_BUS"], prefix=f"mdds{environ['MDDS_PORT']}", data_dir=Path(environ["MDDS_DATA"]), partitions=4
+    )
     await bus.open()
     try:
         outbox = bus.parsed_outbox()

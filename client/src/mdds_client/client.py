@@ -33,8 +33,12 @@ class AsyncClient:
     """
 
     def __init__(
-        self, url: str | None = None, api_key: str | None = None, *,
-        on_gap: Callable[[Gap], None] | None = None, on_state: Callable[[StateChange], None] | None = None,
+        self,
+        url: str | None = None,
+        api_key: str | None = None,
+        *,
+        on_gap: Callable[[Gap], None] | None = None,
+        on_state: Callable[[StateChange], None] | None = None,
         **options: Unpack[ClientOptions],
     ) -> None:
         self._settings = client_settings(url, api_key, options=options)
@@ -100,8 +104,12 @@ class AsyncClient:
 
     # ------------------------------------------------------------------------------------- operations
     async def subscribe(
-        self, channel: str | Iterable[str], symbols: str | Iterable[str], *,
-        callback: Callback | None = None, **options: Unpack[SubscribeOptions],
+        self,
+        channel: str | Iterable[str],
+        symbols: str | Iterable[str],
+        *,
+        callback: Callback | None = None,
+        **options: Unpack[SubscribeOptions],
     ) -> Subscription:
         """Subscribe one or several channels of some symbols (`"*"` for all).
 

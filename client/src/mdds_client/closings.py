@@ -36,14 +36,27 @@ class Closing:
 
 # A close without a usable reason: what its number says by itself.
 _ERROR_OF_CLOSE = {
-    4000: "SHUTDOWN", 4001: "SLOW", 4003: "NO_PONG", 4004: "STATE_LOST",
-    4101: "TAKEN_OVER", 4102: "RATE_LIMIT", 4401: "AUTH_FAILED", 4403: "NOT_ENTITLED", 4429: "BANNED",
+    4000: "SHUTDOWN",
+    4001: "SLOW",
+    4003: "NO_PONG",
+    4004: "STATE_LOST",
+    4101: "TAKEN_OVER",
+    4102: "RATE_LIMIT",
+    4401: "AUTH_FAILED",
+    4403: "NOT_ENTITLED",
+    4429: "BANNED",
 }
 _TEXT_OF_CLOSE = {
-    1006: "the connection broke", 4000: "the server shuts down", 4001: "this client read too slowly",
-    4003: "the server got no pong", 4004: "the server lost the session's state",
-    4101: "another session of this key took over", 4102: "too many operations",
-    4401: "authentication failed", 4403: "not entitled", 4429: "banned",
+    1006: "the connection broke",
+    4000: "the server shuts down",
+    4001: "this client read too slowly",
+    4003: "the server got no pong",
+    4004: "the server lost the session's state",
+    4101: "another session of this key took over",
+    4102: "too many operations",
+    4401: "authentication failed",
+    4403: "not entitled",
+    4429: "banned",
 }
 # RFC 6455 closes that say "you broke the protocol": the same client would break it again.
 _OUR_MISTAKE = frozenset({1002, 1003, 1007, 1008, 1009, 1010})

@@ -78,7 +78,8 @@ def error_in(members: dict[str, Any]) -> MddsError:
     """The exception of an error message or of one entry of a reply's `errors`."""
     retry_after_ms = members.get("retry_after_ms")
     return error_of(
-        str(members.get("code", "INTERNAL")), str(members.get("msg") or ""),
+        str(members.get("code", "INTERNAL")),
+        str(members.get("msg") or ""),
         retry_after_ms=retry_after_ms if isinstance(retry_after_ms, int) else None,
     )
 

@@ -46,7 +46,11 @@ class Link:
     """`restore` is called on each new connection while it is being read; the link is live when it returns."""
 
     def __init__(
-        self, settings: Settings, receiver: Receiver, *, restore: Callable[[Connection], Awaitable[None]],
+        self,
+        settings: Settings,
+        receiver: Receiver,
+        *,
+        restore: Callable[[Connection], Awaitable[None]],
         on_state: Callable[[StateChange], None],
     ) -> None:
         self.state = State.CONNECTING

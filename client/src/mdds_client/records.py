@@ -178,6 +178,12 @@ class Definition(Record):
 
 
 RECORD_OF_CHANNEL: dict[str, type[Record]] = {
-    "trade": Trade, "depth": Depth, "stats": Stats, "expected": Expected, "foreign": Foreign,
-    "index": Index, "status": Status, "definition": Definition,
+    "trade": Trade,
+    "depth": Depth,
+    "stats": Stats,
+    "expected": Expected,
+    "foreign": Foreign,
+    "index": Index,
+    "status": Status,
+    "definition": Definition,
 }

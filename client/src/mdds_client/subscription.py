@@ -19,7 +19,10 @@ class Subscription:
     """Iterate it (`async for record in subscription`), or take what is there with `batch`."""
 
     def __init__(
-        self, request: SubscribeRequest, *, on_gap: Callable[[Gap], None],
+        self,
+        request: SubscribeRequest,
+        *,
+        on_gap: Callable[[Gap], None],
         leave: Callable[[Subscription], Awaitable[None]],
     ) -> None:
         self.request = request
@@ -158,4 +161,3 @@ class Subscription:
 
     def __repr__(self) -> str:
         return f"Subscription({', '.join(self.channels)} of {', '.join(self.symbols[:8])})"
-

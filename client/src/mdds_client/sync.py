@@ -34,8 +34,12 @@ class Client:
     """
 
     def __init__(
-        self, url: str | None = None, api_key: str | None = None, *,
-        on_gap: Callable[[Gap], None] | None = None, on_state: Callable[[StateChange], None] | None = None,
+        self,
+        url: str | None = None,
+        api_key: str | None = None,
+        *,
+        on_gap: Callable[[Gap], None] | None = None,
+        on_state: Callable[[StateChange], None] | None = None,
         **options: Unpack[ClientOptions],
     ) -> None:
         self._client = AsyncClient(url, api_key, on_gap=on_gap, on_state=on_state, **options)
@@ -86,8 +90,12 @@ class Client:
 
     # ------------------------------------------------------------------------------------- operations
     def subscribe(
-        self, channel: str | Iterable[str], symbols: str | Iterable[str], *,
-        callback: Callable[[Record], None] | None = None, **options: Unpack[SubscribeOptions],
+        self,
+        channel: str | Iterable[str],
+        symbols: str | Iterable[str],
+        *,
+        callback: Callable[[Record], None] | None = None,
+        **options: Unpack[SubscribeOptions],
     ) -> SyncSubscription:
         """As AsyncClient.subscribe. With `callback` the records go there, in a thread of this subscription's own."""
         subscription = SyncSubscription(self, self.call(self._client.subscribe(channel, symbols, **options)))

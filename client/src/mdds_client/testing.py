@@ -46,10 +46,18 @@ class FakeSession:
         return self.socket.request.headers.get("Authorization")
 
     async def welcome(self, **members: Any) -> None:
-        await self.send({
-            "t": "welcome", "v": "1", "session": "s_1", "subscriber": "acme", "limits": {"ops_per_s": 100},
-            "hb_s": 15, "time": "2026-11-20T02:00:00.000Z", **members,
-        })
+        await self.send(
+            {
+                "t": "welcome",
+                "v": "1",
+                "session": "s_1",
+                "subscriber": "acme",
+                "limits": {"ops_per_s": 100},
+                "hb_s": 15,
+                "time": "2026-11-20T02:00:00.000Z",
+                **members,
+            }
+        )
 
     async def receive(self, op: str | None = None) -> dict[str, Any]:
         """The next operation; with `op`, it must be that one."""
@@ -72,10 +80,16 @@ class FakeSession:
             message = await self.receive()
             match message["op"]:
                 case "sub":
-                    await self.send({
-                        "t": "sub", "id": message["id"], "sid": next(self._sids), "granted": {},
-                        "ok": message["symbols"], "errors": [],
-                    })
+                    await self.send(
+                        {
+                            "t": "sub",
+                            "id": message["id"],
+                            "sid": next(self._sids),
+                            "granted": {},
+                            "ok": message["symbols"],
+                            "errors": [],
+                        }
+                    )
                 case "unsub":
                     await self.send({"t": "unsub", "id": message["id"], "sid": message["sid"]})
                 case "ping":
@@ -120,8 +134,14 @@ class FakeGateway:
 
     async def __aenter__(self) -> Self:
         self._server = await serve(
-            self._session, "127.0.0.1", 0, subprotocols=[Subprotocol(SUBPROTOCOL)], compression=None,
-            process_request=self._request, ping_interval=None, close_timeout=1,
+            self._session,
+            "127.0.0.1",
+            0,
+            subprotocols=[Subprotocol(SUBPROTOCOL)],
+            compression=None,
+            process_request=self._request,
+            ping_interval=None,
+            close_timeout=1,
         )
         return self
 

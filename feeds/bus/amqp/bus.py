@@ -99,7 +99,7 @@ class AmqpBus:
             while True:
                 try:
                     message = await asyncio.wait_for(arrived.get(), REFETCH_IDLE_S)
-                except asyncio.TimeoutError:
+                except TimeoutError:
                     return
                 yield Delivery(message.body, message.headers, 0, 0)  # type: ignore[arg-type]
                 await message.ack()

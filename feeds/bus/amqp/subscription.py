@@ -7,6 +7,7 @@ older generation are dropped (their tags mean nothing on the new channel).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -112,7 +113,5 @@ class AmqpSubscription:
 
 
 async def _close(channel: AbstractChannel) -> None:
-    try:
+    with contextlib.suppress(*FAILURES):
         await asyncio.wait_for(channel.close(), 1.0)
-    except FAILURES:
-        pass

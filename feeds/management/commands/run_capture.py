@@ -25,5 +25,5 @@ class Command(BaseCommand):
             feeds = load_feeds(feed, partitions=mdds.partitions)
         except UnknownFeed as error:
             raise CommandError(str(error)) from error
-        worker = capture_worker(feeds, mdds.data_dir, mdds.prefix, f"capture-{index}")
+        worker = capture_worker(feeds, data_dir=mdds.data_dir, prefix=mdds.prefix, name=f"capture-{index}")
         run_workers([worker], metrics_port=mdds.metrics_port("capture", index))

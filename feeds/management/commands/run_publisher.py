@@ -27,10 +27,10 @@ class Command(BaseCommand):
             raise CommandError(
                 "MDDS_BUS is memory://, which does not leave its process: use run_all, or set MDDS_BUS to amqp://..."
             )
-        bus = open_bus(mdds.bus_url, mdds.prefix, mdds.data_dir, mdds.partitions)
+        bus = open_bus(mdds.bus_url, prefix=mdds.prefix, data_dir=mdds.data_dir, partitions=mdds.partitions)
         try:
             feeds = load_feeds(feed, partitions=mdds.partitions)
-            worker = publisher_worker(feeds, mdds.data_dir, mdds.prefix, bus, name=f"publisher-{index}")
+            worker = publisher_worker(feeds, bus, data_dir=mdds.data_dir, prefix=mdds.prefix, name=f"publisher-{index}")
         except (UnknownFeed, CursorRefused) as error:
             raise CommandError(str(error)) from error
         run_workers([worker], metrics_port=mdds.metrics_port("publisher", index))

@@ -22,7 +22,9 @@ class Command(BaseCommand):
         group = parser.add_mutually_exclusive_group()
         group.add_argument("--simulator", action="store_true", help="with the simulated exchange")
         group.add_argument("--no-simulator", action="store_false", dest="simulator", help="without it (default)")
-        parser.add_argument("--rate", type=int, default=300, metavar="N", help="messages/s of the exchange (default 300)")
+        parser.add_argument(
+            "--rate", type=int, default=300, metavar="N", help="the exchange's messages/s (default 300)"
+        )
 
     def handle(self, *, simulator: bool, rate: int, **_: Any) -> None:
         mdds = settings.MDDS
@@ -33,7 +35,7 @@ class Command(BaseCommand):
         from mdds_site.embedded import SimulatorProcess, embedded_workers
 
         def say() -> None:
-            host = "127.0.0.1" if mdds.host in ("0.0.0.0", "::") else mdds.host  # noqa: S104  shown, not bound
+            host = "127.0.0.1" if mdds.host in ("0.0.0.0", "::") else mdds.host
             self.stdout.write(f"portal: http://{host}:{mdds.base_port}/portal/")
             self.stdout.write(f"stream: ws://{host}:{mdds.base_port}/stream/v1")
             self.stdout.flush()

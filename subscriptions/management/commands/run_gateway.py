@@ -35,7 +35,7 @@ class Command(BaseCommand):
             )
         # The site's ASGI module is above this one: it is named in the settings, not imported here.
         app = import_string(settings.ASGI_APPLICATION.rpartition(".")[0] + ".gateway_application")
-        bus = open_bus(mdds.bus_url, mdds.prefix, mdds.data_dir, mdds.partitions)
+        bus = open_bus(mdds.bus_url, prefix=mdds.prefix, data_dir=mdds.data_dir, partitions=mdds.partitions)
         scheme = "https" if mdds.tls else "http"
         portal_origins = tuple(f"{scheme}://{host}:{mdds.base_port}" for host in mdds.allowed_hosts)
         name = f"gateway-{index}"

@@ -23,18 +23,26 @@ DEFAULT_CHANNELS = ("depth", "trade")
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
-        prog="mdds", description="Live market data from an MDDS server.", epilog=EPILOG,
+        prog="mdds",
+        description="Live market data from an MDDS server.",
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"mdds {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     sub = commands.add_parser(
-        "sub", help="stream channels of some symbols", description="Stream channels of some symbols.",
-        epilog=SUB_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+        "sub",
+        help="stream channels of some symbols",
+        description="Stream channels of some symbols.",
+        epilog=SUB_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     sub.add_argument("symbols", nargs="+", metavar="SYMBOL", help="a ticker, a prefix ('VN30*') or '*' for all")
     sub.add_argument(
-        "--ch", action="append", dest="channels", metavar="CHANNEL",
+        "--ch",
+        action="append",
+        dest="channels",
+        metavar="CHANNEL",
         help=f"a channel; may be given more than once (default: {' and '.join(DEFAULT_CHANNELS)})",
     )
     sub.add_argument("--conflate-ms", type=_at_least_0, metavar="MS", help="merge images over 50, 100, 250 or 1000 ms")

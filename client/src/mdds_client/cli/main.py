@@ -78,9 +78,7 @@ async def _run(arguments: argparse.Namespace) -> int:
     assert task is not None
     with contextlib.suppress(NotImplementedError):  # not on Windows
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    client = AsyncClient(
-        arguments.url, arguments.key, on_gap=reporter.on_gap, on_state=reporter.on_state, exact=True
-    )
+    client = AsyncClient(arguments.url, arguments.key, on_gap=reporter.on_gap, on_state=reporter.on_state, exact=True)
     try:
         async with client:
             subscription = await _subscribe(client, arguments)

@@ -82,12 +82,16 @@ class MarketTable:
             arrow = {1: "▲", -1: "▼"}.get(row.change, " ")
             style = {1: "green", -1: "red"}.get(row.change, "")
             table.add_row(
-                Text(printable(symbol), "bold"), Text(f"{shown(row.last)} {arrow}", style), shown(row.quantity),
-                shown(row.volume), str(row.trades) if row.trades else "",
+                Text(printable(symbol), "bold"),
+                Text(f"{shown(row.last)} {arrow}", style),
+                shown(row.quantity),
+                shown(row.volume),
+                str(row.trades) if row.trades else "",
                 shown(row.bid.quantity if row.bid else None),
                 Text(shown(row.bid.price if row.bid else None), "green"),
                 Text(shown(row.offer.price if row.offer else None), "red"),
-                shown(row.offer.quantity if row.offer else None), row.time,
+                shown(row.offer.quantity if row.offer else None),
+                row.time,
             )
         return table
 
