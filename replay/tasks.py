@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from celery import shared_task
-from celery.signals import worker_ready, worker_shutting_down
+from celery import bootsteps, current_app, shared_task
+from celery.signals import worker_shutting_down
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, close_old_connections, transaction
 from django.utils import timezone
 
 from replay import jobs, runner
@@ -57,19 +57,42 @@ def sweep() -> list[int]:
     return found
 
 
-@worker_ready.connect
-def _start(sender: Any, **_: object) -> None:
-    """At a worker's start: send again what an in-memory queue forgot, and keep sweeping.
+class Caretaker(bootsteps.StartStopStep):
+    """In every worker: at its start, send again what an in-memory queue forgot; then sweep, as long as it runs.
 
-    Sending twice is harmless: a job is claimed once.
+    Sending twice is harmless: a job is claimed once. A step and not a signal: the embedded worker sends no signals.
     """
-    runner.resume_all()
-    for job_id in jobs.queued():
-        _deliver(job_id)
-    sweep()
-    timer = getattr(sender, "timer", None)
-    if timer is not None:
-        timer.call_repeatedly(SWEEP_S, sweep)
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, consumer: Any, **options: Any) -> None:
+        super().__init__(consumer, **options)
+        self._entry: Any = None
+
+    def start(self, consumer: Any) -> None:
+        """The worker takes tasks from now on; also after it has lost its broker for a while."""
+        runner.resume_all()
+        self._entry = consumer.timer.call_repeatedly(SWEEP_S, self._sweep)
+        try:
+            for job_id in jobs.queued():
+                _deliver(job_id)
+        except DatabaseError as error:
+            log.warning("queued replays could not be read: %s", error)
+
+    def stop(self, consumer: Any) -> None:
+        """The worker takes no more tasks."""
+        if self._entry is not None:
+            self._entry.cancel()
+
+    def _sweep(self) -> None:
+        close_old_connections()
+        try:
+            sweep()
+        except DatabaseError as error:  # the next sweep tries again
+            log.warning("lost replays could not be looked for: %s", error)
+
+
+current_app.steps["consumer"].add(Caretaker)
 
 
 @worker_shutting_down.connect

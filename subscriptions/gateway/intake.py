@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from feeds.bus.base import Delivery, Subscription
@@ -18,13 +18,17 @@ from subscriptions.gateway.spans import Spans
 
 log = logging.getLogger(__name__)
 
+REFETCH_OVERLAP_NS = 2_000_000_000  # fetched beyond what is known to be missing: clocks and stream chunks are coarse
+REFETCH_RETRY_S = 0.5
 YIELD_EVERY_S = 0.005  # of fan-out without a pause; then the loop serves sockets, whatever waits in the bus
 
 
 class ParsedSource(Protocol):
     """The part of the bus that a gateway uses."""
 
-    def consume_parsed(self, name: str) -> Subscription: ...
+    def consume_parsed(self, name: str, on_reconnect: Callable[[], None] | None = None) -> Subscription: ...
+
+    def refetch_parsed(self, since_ns: int) -> AsyncIterator[Delivery]: ...
 
 
 class Intake:
@@ -32,22 +36,64 @@ class Intake:
         self.source, self.layer, self.name = source, layer, name
         self.spans = Spans()
         self.feeds = FeedsSeen()
-        self.messages = self.unnumbered = 0
+        self.messages = self.unnumbered = self.refetches = 0
+        self._published_ns = 0  # of the last live message: what was published later may have been missed
+        self._reconnected = asyncio.Event()
+        self._turn = asyncio.Lock()  # live and refetched messages are never mixed
 
     async def run(self) -> None:
-        """Until cancelled. A message is acknowledged after it was fanned out."""
-        subscription = self.source.consume_parsed(self.name)
-        busy_since = time.monotonic()
+        """Until cancelled."""
+        subscription = self.source.consume_parsed(self.name, on_reconnect=self._reconnected.set)
         try:
-            async for delivery in _each(subscription):
-                self.take(delivery)
-                subscription.ack(delivery)
-                if time.monotonic() - busy_since >= YIELD_EVERY_S:
-                    await asyncio.sleep(0)
-                    busy_since = time.monotonic()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._consume(subscription), name=f"{self.name} consume")
+                group.create_task(self._after_reconnects(), name=f"{self.name} refetch")
         finally:
             with contextlib.suppress(ConnectionError):
                 await subscription.close()
+
+    async def _consume(self, subscription: Subscription) -> None:
+        """A message is acknowledged after it was fanned out."""
+        busy_since = time.monotonic()
+        async for delivery in subscription:
+            async with self._turn:
+                if self._reconnected.is_set() or self._jumps(delivery):
+                    await self._refetch()
+                self.take(delivery)
+            subscription.ack(delivery)
+            if time.monotonic() - busy_since >= YIELD_EVERY_S:
+                await asyncio.sleep(0)
+                busy_since = time.monotonic()
+
+    async def _after_reconnects(self) -> None:
+        """What was published while the bus was away came to nobody's queue; nothing may follow it for a while."""
+        while True:
+            await self._reconnected.wait()
+            async with self._turn:
+                if self._reconnected.is_set():
+                    await self._refetch()
+
+    def _jumps(self, delivery: Delivery) -> bool:
+        headers = delivery.headers
+        return headers.get("origin") == LIVE and self.spans.missing_before(headers) > 0
+
+    async def _refetch(self) -> None:
+        """Take what is kept of the live messages since the last one that came; each record once, as ever."""
+        self._reconnected.clear()
+        if not self._published_ns:
+            return
+        self.refetches += 1
+        until_ns = time.time_ns() + REFETCH_OVERLAP_NS
+        log.info("%s: fetching PARSED again from %.1f s ago", self.name, (until_ns - self._published_ns) / 1e9)
+        try:
+            async for delivery in self.source.refetch_parsed(self._published_ns - REFETCH_OVERLAP_NS):
+                self.take(delivery)
+                if int(str(delivery.headers.get("t_pub") or 0)) > until_ns:
+                    return
+        except ConnectionError as error:
+            log.warning("%s: %s; trying again", self.name, error)
+            self._reconnected.set()
+            await asyncio.sleep(REFETCH_RETRY_S)
 
     def take(self, delivery: Delivery) -> None:
         body, headers = delivery.body, delivery.headers
@@ -70,10 +116,6 @@ class Intake:
             now_ns = self.layer.clock_ns()
             self.feeds.note(body, headers, now_ns=now_ns)
             sent_ns = int(str(headers.get("t_pub") or 0))
+            self._published_ns = max(self._published_ns, sent_ns)
             if sent_ns:
                 AGE_S.observe(max(0, now_ns - sent_ns) / 1e9)
-
-
-async def _each(subscription: Subscription) -> AsyncIterator[Delivery]:
-    async for delivery in subscription:
-        yield delivery

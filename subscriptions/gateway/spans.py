@@ -26,12 +26,20 @@ class Spans:
         self.lost = 0
         self.jumps = 0
 
+    def missing_before(self, headers: Mapping[str, object]) -> int:
+        """How many records a message's numbers skip; 0 for a numbering not seen before. Takes no note."""
+        try:
+            seen = self._last.get(_name(headers))
+            return 0 if seen is None else max(0, int(str(headers["first"])) - seen - 1)
+        except (KeyError, ValueError):
+            return 0
+
     def place(self, headers: Mapping[str, object]) -> Placement:
         """Take note of one message; raises KeyError or ValueError when its headers do not number it."""
         first, last = int(str(headers["first"])), int(str(headers["last"]))
         if last < first - 1:
             raise ValueError(f"headers number the records {first} to {last}")
-        name = (str(headers["origin"]), str(headers["feed"]), str(headers["partition"]), str(headers["run"]))
+        name = _name(headers)
         seen = self._last.get(name)
         if seen is None:
             seen = first - 1  # whatever was before is before our time
@@ -45,3 +53,7 @@ class Spans:
         self.lost += lost
         self.jumps += bool(lost)
         return Placement(drop, lost)
+
+
+def _name(headers: Mapping[str, object]) -> RunName:
+    return str(headers["origin"]), str(headers["feed"]), str(headers["partition"]), str(headers["run"])
