@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -140,3 +140,48 @@ def test_the_sweep_sends_lost_jobs_again(job: ReplayJob, monkeypatch: pytest.Mon
     assert tasks.sweep() == [job.pk]
     assert tasks.sweep() == []
     assert sent == [job.pk]
+
+
+class Timer:
+    """A worker's timer that a test runs by hand."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[float, Callable[[], None]]] = []
+
+    def call_repeatedly(self, seconds: float, work: Callable[[], None]) -> Timer:
+        self.entries.append((seconds, work))
+        return self
+
+    def cancel(self) -> None:
+        self.entries.clear()
+
+
+class Consumer:
+    """A Celery worker's consumer, as its steps see it."""
+
+    def __init__(self) -> None:
+        self.timer = Timer()
+
+
+def test_every_worker_sends_forgotten_jobs_at_its_start_and_then_sweeps(
+    job: ReplayJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[int] = []
+    monkeypatch.setattr(tasks.play, "apply_async", lambda arguments, **_options: sent.append(arguments[0]))
+    jobs.mark_queued(job.pk)
+    consumer = Consumer()
+    step = tasks.Caretaker(consumer)
+    step.start(consumer)
+    assert sent == [job.pk]
+    jobs.claim(job.pk, worker="killed", now=timezone.now() - 2 * jobs.STALE_AFTER)
+    ((seconds, sweep),) = consumer.timer.entries
+    sweep()
+    assert (seconds, sent) == (tasks.SWEEP_S, [job.pk, job.pk])
+    step.stop(consumer)
+    assert consumer.timer.entries == []
+
+
+def test_the_caretaker_is_part_of_the_sites_worker() -> None:
+    from mdds_site.celery import app
+
+    assert tasks.Caretaker in app.steps["consumer"]
