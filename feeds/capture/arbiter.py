@@ -223,9 +223,9 @@ class Arbiter:
 
 
 def _routing_key(data: bytes, head: object, msg_type: bytes, market: bytes) -> bytes:
-    """ISIN; the index code for M1; the market for messages with neither."""
+    """ISIN; the index code for M1 and ML, whose streams are the indices'; the market for messages with neither."""
     at = head.end()  # type: ignore[attr-defined]
-    if msg_type != b"M1":
+    if msg_type not in (b"M1", b"ML"):
         start = data.find(b"\x0155=", at - 1) + 4
         if start > 3:
             return data[start : data.find(b"\x01", start)]
