@@ -1,0 +1,1 @@
+"""The whole system as processes, judged by what a client receives."""
