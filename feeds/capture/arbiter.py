@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from feeds.blocks import FLAG_MESSAGE, FLAG_TRUNCATED, FLAG_UNFRAMED, Block, Entry
+from feeds.blocks import FLAG_MESSAGE, FLAG_UNFRAMED, Block, Entry
 from feeds.capture.line_counts import LineCounts
 from feeds.capture.sequencer import Gap, Held, Sequencer
 from feeds.config import FeedConfig
-from feeds.fix.framing import HEAD, Span, message_end, split
+from feeds.fix.framing import HEAD, message_end, split
 from feeds.krx.streams import HEARTBEAT, UNCHECKED, stream_of
 
 RECENT_MAX = 8_192  # datagrams per generation, two are kept; past it the older generation is forgotten
@@ -108,9 +108,10 @@ class Arbiter:
             self.lines[entry[1]].last_rx_ns = entry[0]
 
     def _spans(self, entry: Entry, capture_seq: int) -> int:
-        """A datagram that is not exactly one message; returns how many spans it has."""
+        """A datagram that is not exactly one message, or was cut (its whole messages are good); returns how many spans
+        it has."""
         rx_ns, line, flags, datagram = entry
-        spans = split(datagram) if not flags & FLAG_TRUNCATED else [Span(datagram, 0, None)]
+        spans = split(datagram)
         counts = self.lines[line]
         for span in spans:
             counts.received += 1
@@ -163,14 +164,16 @@ class Arbiter:
                 self._give_up(stream)
         elif stream.holes.discard(sequence):
             counts.late += 1
-            self.missing -= 1
-            self._release(held)
+            self._emit_held(held)  # neither unique nor less missing: its range was published as a gap (I2)
         else:
             counts.duplicate += 1
             counts.disagreed += 1
 
     def _release(self, held: Held) -> None:
         self.unique += 1
+        self._emit_held(held)
+
+    def _emit_held(self, held: Held) -> None:
         self.emit(held.rx_ns, held.line, FLAG_MESSAGE, held.capture_seq, held.data, held.key)
 
     def _stream(self, market: bytes, msg_type: bytes) -> Sequencer:

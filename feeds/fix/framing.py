@@ -18,7 +18,7 @@ HEAD = re.compile(
 )
 CHECKSUMS = tuple(b"10=%03d\x01" % value for value in range(256))
 TRAILER_BYTES = 7
-SPANS_MAX = 64  # per datagram; what follows the 64th span is one last span
+BROKEN_MAX = 64  # broken spans of a datagram; what follows the 64th is one last span, so that the work stays linear
 
 
 class Span(NamedTuple):
@@ -66,14 +66,15 @@ def message_end(data: bytes, head: re.Match[bytes]) -> int:
 def split(datagram: bytes) -> list[Span]:
     """All bytes of a datagram as spans, in order. Linear in its length."""
     spans: list[Span] = []
-    at, size = 0, len(datagram)
+    at, size, broken = 0, len(datagram), 0
     while at < size:
         head = HEAD.match(datagram, at)
         end = message_end(datagram, head) if head is not None else -1
         if end < 0:
             head = None
             following = datagram.find(BEGIN, at + 1)
-            end = size if following < 0 or len(spans) >= SPANS_MAX else following
+            broken += 1
+            end = size if following < 0 or broken > BROKEN_MAX else following
         spans.append(Span(datagram[at:end], at, head))
         at = end
     return spans

@@ -47,9 +47,13 @@ def index_fields(table: Table, fields: Sequence[Field]) -> Indexed:
     """Index a message of `table`'s type. Raises MessageRejected."""
     found = Indexed(fields)
     found.group = _group_range(table, fields)
-    for index in range(len(fields)):
-        if index not in found.group:
-            found.add(index)
+    members = {row.tag for row in table.group.members} if table.group is not None else set()
+    for index, field in enumerate(fields):
+        if index in found.group:
+            continue
+        if field.tag in members:
+            raise MessageRejected("GROUP_ORDER", index, f"tag {field.tag} stands outside its group")
+        found.add(index)
     for row in (*HEADER, *table.rows):
         index_or_none = found.at(row.tag)
         if index_or_none is None:

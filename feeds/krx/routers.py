@@ -32,6 +32,7 @@ TABLES: dict[str, Table] = {
 }
 # Message types of the interface that are not routed: they stay in RAW and are counted.
 UNROUTED = frozenset(["MD", "MH", "MI", "MW", "M2", "M3", "M4", "MM", "MN", "MO", "MP", "MQ", "MR", "MS", "MU", "MJ"])
+HEADER_TAGS = (8, 9, 35, 49, 56, 34, 52, 30001)
 LIMITS = (("ref", 20013), ("ceil", 1149), ("floor", 1148))
 CLOSE = (("close", 20026), ("close_type", 20027))
 
@@ -40,6 +41,7 @@ def make_plan(msg_type: str, fields: Sequence[Field]) -> Plan:
     """The plan of one message of a routed type. Raises MessageRejected."""
     table = TABLES[msg_type]
     found = index_fields(table, fields)
+    _check_header(fields)
     plan = Plan(
         msg_type=msg_type,
         kinds=found.kinds,
@@ -57,6 +59,13 @@ def make_plan(msg_type: str, fields: Sequence[Field]) -> Plan:
     else:
         plan.emissions = tuple(_table_emissions(table, found))
     return plan
+
+
+def _check_header(fields: Sequence[Field]) -> None:
+    """The order that framing.HEAD relies on: a message in another order was neither sequenced nor partitioned."""
+    for index, (tag, field) in enumerate(zip(HEADER_TAGS, fields, strict=False)):
+        if field.tag != tag:
+            raise MessageRejected("FIELD_ORDER", index, f"found tag {field.tag}, expected {tag}")
 
 
 def common(msg_type: str, found: Indexed) -> tuple[Part, ...]:

@@ -1,0 +1,1 @@
+"""Tests of the data path, from a datagram to PARSED."""
