@@ -9,11 +9,12 @@ whether it is a new shape or a dead letter.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from feeds.fix.kinds import Kind
-from feeds.fix.plan import Emission, Field, Plan
+from feeds.fix.plan import RECORD, Emission, Field, Plan
 
 _HEAD_TAGS = (8, 9, 35)
 
@@ -25,23 +26,23 @@ SEPARATOR = "\x00"  # between the emissions' texts of one template; NUL cannot o
 class Layout:
     """One message shape.
 
-    `(template % match.group(*groups)).split(SEPARATOR)` are the emissions' texts. `market`, `board` and `prefix` are
-    part of the shape; the symbol is `prefix` and, where `symbol_group` is not 0, that group.
+    `pattern` covers the message from its MsgType value to its CheckSum field, which the caller has checked.
+    `(template % pick(match.groups())).split(SEPARATOR)` are the emissions' texts. `market`, `board` and the symbol's
+    prefix are part of the shape; the symbol is the prefix and, where its index is not -1, that group.
     """
 
     msg_type: str
     pattern: re.Pattern[str]
+    fullmatch: Callable[[str, int, int], re.Match[str] | None]
     emissions: tuple[Emission, ...]
     template: str
-    groups: tuple[int, ...]
-    sequence_group: int
     symbol_rule: str
-    symbol_prefix: str
-    symbol_group: int
-    ticker_group: int
+    ticker_index: int
     market: str
     board: str
-    seen_key: tuple[str, str]
+    # For the hot path, unpacked at once: MsgType, sequence index, seen key, symbol prefix, symbol index, template,
+    # pick, and the channel when the message becomes one record of it and nothing else.
+    hot: tuple[str, int, tuple[str, str], str, int, str, Callable[[tuple[str, ...]], object], str]
     strips: bool  # a text holds book levels: empty ones are to be left out
 
 
@@ -54,7 +55,8 @@ class _Compiler:
         self.used = {p for e in plan.emissions for p in e.parts if isinstance(p, int)}
         self.used |= {plan.sequence, *plan.symbol[1]}
         self.used |= {plan.ticker} if plan.ticker is not None else set()
-        self.groups: dict[int, int] = {}
+        self.groups: dict[int, range] = {}  # field index → indexes in match.groups() (a date has three)
+        self.group_count = 0
 
     def piece(self, index: int) -> str | None:
         """The pattern of one field with its SOH, or None when this message's value is not plain."""
@@ -71,10 +73,15 @@ class _Compiler:
 
     def _captured(self, index: int, kind: Kind, value: str) -> str:
         pattern, _template = kind.in_layout(value)
-        if index in self.used and re.compile(pattern).groups == 1:
-            self.groups[index] = len(self.groups) + 1
-            return pattern
-        return re.sub(r"\((?!\?)", "(?:", pattern)
+        if index not in self.used:
+            return re.sub(r"\((?!\?)", "(?:", pattern)
+        first, self.group_count = self.group_count, self.group_count + re.compile(pattern).groups
+        self.groups[index] = range(first, self.group_count)
+        return pattern
+
+    def first(self, index: int | None) -> int:
+        """The (first) group of a field, -1 when it is taken literally or not there."""
+        return self.groups[index].start if index in self.groups else -1
 
     def text(self, index: int) -> tuple[str, tuple[int, ...]]:
         """Template and groups of one field's value."""
@@ -83,7 +90,7 @@ class _Compiler:
         if kind is None:
             return "", ()
         if index in self.groups:
-            return kind.in_layout(value)[1], (self.groups[index],)
+            return kind.in_layout(value)[1], tuple(self.groups[index])
         return kind.render(value).replace("%", "%%"), ()
 
     def template(self) -> tuple[str, tuple[int, ...]]:
@@ -104,13 +111,12 @@ def compile_layout(plan: Plan, fields: Sequence[Field]) -> Layout | None:
     if tuple(f.tag for f in fields[:3]) != _HEAD_TAGS or fields[-1].tag != 10:
         return None
     compiler = _Compiler(plan, fields)
-    pieces = [r"8=FIX\.4\.4\x019=\d++\x01", re.escape(f"35={plan.msg_type}") + r"\x01"]
+    pieces = [re.escape(plan.msg_type) + r"\x01"]
     for index in range(3, len(fields) - 1):
         piece = compiler.piece(index)
         if piece is None:
             return None
         pieces.append(piece)
-    pieces.append(r"10=\d{3}\x01")
     guards = [_not_all(indexes, values, fields) for indexes, values in plan.not_all]
     template, groups = compiler.template()
     *literals, symbol = plan.symbol[1]
@@ -118,20 +124,24 @@ def compile_layout(plan: Plan, fields: Sequence[Field]) -> Layout | None:
     if plan.market not in plan.literal or any(i not in plan.literal for i in literals):
         return None
     last = "" if symbol in compiler.groups else fields[symbol].value
+    pattern = re.compile("".join([*guards, *pieces]), re.ASCII)
+    one_record = len(plan.emissions) == 1 and plan.emissions[0].action == RECORD and plan.ticker is None
+    prefix = "".join(f"{fields[i].value}." for i in literals) + last
+    pick = itemgetter(*groups)
+    sequence, symbol_index = compiler.first(plan.sequence), compiler.first(symbol)
+    seen_key = (market, plan.msg_type)
+    channel = plan.emissions[0].target if one_record else ""
     return Layout(
         msg_type=plan.msg_type,
-        pattern=re.compile("".join([*guards, *pieces]), re.ASCII),
+        pattern=pattern,
+        fullmatch=pattern.fullmatch,
         emissions=plan.emissions,
         template=template,
-        groups=groups,
-        sequence_group=compiler.groups[plan.sequence],
         symbol_rule=plan.symbol[0],
-        symbol_prefix="".join(f"{fields[i].value}." for i in literals) + last,
-        symbol_group=compiler.groups.get(symbol, 0),
-        ticker_group=compiler.groups.get(plan.ticker, 0) if plan.ticker is not None else 0,
+        ticker_index=compiler.first(plan.ticker),
         market=market,
         board="" if plan.board is None else fields[plan.board].value,
-        seen_key=(market, plan.msg_type),
+        hot=(plan.msg_type, sequence, seen_key, prefix, symbol_index, template, pick, channel),
         strips=any(e.target == "depth" for e in plan.emissions),
     )
 

@@ -29,15 +29,13 @@ class Seen:
     holes: Ranges = field(default_factory=Ranges)
 
 
-class Figures:
-    """The statistics of one symbol and board, as rendered JSON fragments."""
+# The statistics of one symbol and board, as rendered JSON fragments: `trade`, `limits`, `close`.
+Figures = dict[str, str]
 
-    __slots__ = ("close", "limits", "trade")
 
-    def __init__(self, trade: str = NO_TRADE, limits: str = NO_LIMITS, close: str = "") -> None:
-        self.trade = trade
-        self.limits = limits
-        self.close = close
+def no_figures() -> Figures:
+    """Nothing known yet."""
+    return {"trade": NO_TRADE, "limits": NO_LIMITS, "close": ""}
 
 
 class Context:
@@ -73,14 +71,10 @@ class Context:
             found = by_key[key] = Stream(stream_head(channel, symbol))
         return found
 
-    def stream_of(self, channel: str, key: str) -> Stream | None:
-        by_key = self.streams.get(channel)
-        return by_key.get(key) if by_key is not None else None
-
     def figures_of(self, key: str, board: str) -> Figures:
         figures = self.figures.get((key, board))
         if figures is None:
-            figures = self.figures[key, board] = Figures()
+            figures = self.figures[key, board] = no_figures()
         return figures
 
     def rename(self, isin: str, ticker: str) -> None:
@@ -113,7 +107,7 @@ class Context:
                 for key, seen in self.seen.items()
                 if stream_of(*key) == key[1]
             ],
-            "figures": [[*key, f.trade, f.limits, f.close] for key, f in self.figures.items()],
+            "figures": [[*key, f["trade"], f["limits"], f["close"]] for key, f in self.figures.items()],
             "unsequenced": list(self.unsequenced),
             "chains": self.chains,
         }
@@ -129,7 +123,7 @@ class Context:
         for market, stream, high, holes in state["seen"]:  # type: ignore[attr-defined]
             context.seen[market, stream] = Seen(high, Ranges(holes))
         for isin, board, trade, limits, close in state["figures"]:  # type: ignore[attr-defined]
-            context.figures[isin, board] = Figures(trade, limits, close)
+            context.figures[isin, board] = {"trade": trade, "limits": limits, "close": close}
         context.unsequenced = dict.fromkeys(state["unsequenced"])  # type: ignore[call-overload]
         context.chains = dict(state["chains"])  # type: ignore[call-overload]
         return context

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 class ParserCounts:
     """RAW ids = parsed + dead + unrouted (I5); `duplicates` came again and were dropped by identity."""
 
-    parsed: dict[str, int] = field(default_factory=dict)
+    parsed: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     dead: dict[str, int] = field(default_factory=dict)
     unrouted: dict[str, int] = field(default_factory=dict)
     records: int = 0

@@ -15,7 +15,7 @@ from zlib import crc32
 
 from feeds.blocks import FLAG_END, FLAG_GAP, FLAG_STATE, FLAG_UNFRAMED, Block
 from feeds.fix.layouts import SEPARATOR
-from feeds.fix.plan import FRAGMENT, RECORD, STATS, Emission
+from feeds.fix.plan import FRAGMENT, RECORD, Emission
 from feeds.krx.streams import UNCHECKED, stream_of
 from feeds.krx.symbols import plain, symbol_name
 from feeds.parser.context import Context, Seen
@@ -23,6 +23,7 @@ from feeds.parser.control import gap_record, replay_end_record, state_record
 from feeds.parser.counts import ParserCounts
 from feeds.parser.dead_letter import DeadLetter
 from feeds.parser.translator import (
+    EMPTY_LEVEL,
     Rejected,
     Translator,
     Unrouted,
@@ -50,6 +51,11 @@ class Said(NamedTuple):
     board: str
     emissions: Sequence[Emission]
     texts: Sequence[str]
+
+    @property
+    def is_definition(self) -> bool:
+        """True for a `35=d`, which alone has limits to keep beside its record."""
+        return len(self.emissions) > 1
 
 
 class Pipeline:
@@ -104,39 +110,38 @@ class Pipeline:
         if found is None:
             return False
         match, layout = found
-        group = match.group
-        msg_type = layout.msg_type
-        number = int(group(layout.sequence_group))
-        seen = context.seen.get(layout.seen_key)
+        groups = match.groups()
+        msg_type, sequence_at, seen_key, key, symbol_at, template, pick, channel = layout.hot
+        number = int(groups[sequence_at])
+        seen = context.seen.get(seen_key)
         late = False
-        if seen is not None and number > seen.high and msg_type not in UNCHECKED:
+        if seen is not None and number > seen.high:
             seen.high = number
         else:
             is_late = self._is_new(context, layout.market, msg_type, number=number, arrival=(rx_ns, data))
             if is_late is None:
                 return True
             late = is_late
-        key = layout.symbol_prefix
-        if layout.symbol_group:
-            key += group(layout.symbol_group)
-        if layout.ticker_group:
-            self._learn(key, group(layout.ticker_group))
-        body = layout.template % group(*layout.groups)
-        if layout.strips:
-            body = strip_empty_levels(body)
-        emissions = layout.emissions
-        if len(emissions) == 1 and not late:
-            by_key = context.streams.get(emissions[0].target)
+        if symbol_at >= 0:
+            key += groups[symbol_at]
+        body = template % pick(groups)
+        if channel and not late:  # the one record of most messages, without the detour
+            if EMPTY_LEVEL in body:
+                body = strip_empty_levels(body)
+            by_key = context.streams.get(channel)
             stream = by_key.get(key) if by_key is not None else None
             if stream is None:
-                stream = context.stream(emissions[0].target, key, self._symbol(layout.symbol_rule, key))
-            stream.n += 1
-            parsed.records.append(f"{stream.head}{stream.n}{context.mid}{rx_ns}{body}")
+                stream = context.stream(channel, key, self._symbol(layout.symbol_rule, key))
+            stream.n = n = stream.n + 1
+            parsed.records.append(f"{stream.head}{n}{context.mid}{rx_ns}{body}")
         else:
-            said = Said(layout.symbol_rule, key, layout.board, emissions, body.split(SEPARATOR))
+            if layout.strips:
+                body = strip_empty_levels(body)
+            if layout.ticker_index >= 0:
+                self._learn(key, groups[layout.ticker_index])
+            said = Said(layout.symbol_rule, key, layout.board, layout.emissions, body.split(SEPARATOR))
             self._emit(context, rx_ns, said, late=late, parsed=parsed)
-        parsed_counts = self.counts.parsed
-        parsed_counts[msg_type] = parsed_counts.get(msg_type, 0) + 1
+        self.counts.parsed[msg_type] += 1
         return True
 
     def _general(
@@ -164,35 +169,39 @@ class Pipeline:
             self._learn(said.key, said.ticker)
         outcome = Said(said.rule, said.key, said.board, said.emissions, said.texts)
         self._emit(context, rx_ns, outcome, late=late, parsed=parsed)
-        self.counts.parsed[said.msg_type] = self.counts.parsed.get(said.msg_type, 0) + 1
+        self.counts.parsed[said.msg_type] += 1
 
     def _emit(self, context: Context, rx_ns: int, said: Said, *, late: bool, parsed: Parsed) -> None:
         """Number and append the records of one message."""
         rule, key, board, emissions, texts = said
-        records = parsed.records
+        records, streams = parsed.records, context.streams
+        figures = None
         for emission, body in zip(emissions, texts, strict=True):
             if late and emission.image:
-                self.counts.late_images += emission.action == RECORD
+                self.counts.late_images += emission.action != FRAGMENT
                 continue
-            if emission.action == FRAGMENT:
-                setattr(context.figures_of(key, board), emission.target, body)
-                continue
-            if emission.action == STATS:
-                figures = context.figures_of(key, board)
-                body = f"{body}{figures.trade}{figures.limits}{figures.close}}}"
-            stream = context.stream_of(emission.target, key)
+            target = emission.target
+            if emission.action != RECORD:
+                if figures is None:
+                    figures = context.figures_of(key, board)
+                if emission.action == FRAGMENT:
+                    figures[target] = body
+                    continue
+                body = f"{body}{figures['trade']}{figures['limits']}{figures['close']}}}"
+            by_key = streams.get(target)
+            stream = by_key.get(key) if by_key is not None else None
             if stream is None:
-                stream = context.stream(emission.target, key, self._symbol(rule, key))
-            stream.n += 1
-            records.append(f"{stream.head}{stream.n}{context.mid}{rx_ns}{body}")
-            if emission.target == "definition" and ',"mt":"d",' in body[:80]:
+                stream = context.stream(target, key, self._symbol(rule, key))
+            stream.n = n = stream.n + 1
+            records.append(f"{stream.head}{n}{context.mid}{rx_ns}{body}")
+            if target == "definition" and said.is_definition:
                 parsed.definitions.append(records[-1])
 
     def _is_new(
         self, context: Context, market: str, msg_type: str, *, number: int, arrival: tuple[int, bytes]
     ) -> bool | None:
         """None: passed on already. False: new. True: a late copy that fills a declared gap."""
-        if number == 0 or msg_type in UNCHECKED:
+        if number == 0 or msg_type in UNCHECKED:  # never in `seen`, so the layout path comes here too
             if not context.seen_before(_identity(*arrival)):
                 return False
             self.counts.duplicates += 1

@@ -13,6 +13,8 @@ from feeds.fix.layouts import Layout, compile_layout
 from feeds.fix.plan import Emission, Field, MessageRejected, Plan
 from feeds.krx.routers import TABLES, UNROUTED, make_plan
 
+GROUP_COUNT = "\x01268="
+SUM_BYTES = 512  # bytes below 128 whose sum fits adler32's modulus (65,521); see framing.checksum
 LAYOUTS_MAX = 24  # per type and entry count; past it the one that matched longest ago is forgotten
 SHAPES_MAX = 4_096
 EMPTY_LEVEL = "[0.0,0]"
@@ -27,9 +29,10 @@ def _start(size: int) -> str:
         length = size - len("8=FIX.4.4|9=") - digits - 1 - len("10=000|")
         if len(str(length)) == digits and length > 0:
             return f"8=FIX.4.4\x019={length}\x0135="
-    return "\x01"  # no such message
+    return "\x01"
 
 
+NEVER = "\x01"  # no message begins so
 STARTS = tuple(_start(size) for size in range(SIZES))
 
 
@@ -78,24 +81,44 @@ class Translator:
 
     def __init__(self) -> None:
         self._shapes: set[int] = set()
-        self._layouts: dict[tuple[str, str, str], list[Layout]] = {}
+        self.layouts: dict[str, list[Layout]] = {}  # by type and count of the group
         self.by_layout = 0
         self.by_general = 0
 
     def find(self, text: str, data: bytes) -> tuple[re.Match[str], Layout] | None:
-        """The layout that matches a message of sound frame, and its match; None sends it to the general path."""
+        """The layout of a message of sound frame, and its match; None sends it to the general path."""
         size = len(data)
-        if size >= SIZES or not text.startswith(STARTS[size]):
+        start = STARTS[size] if size < SIZES else NEVER
+        if not text.startswith(start):
             return None
-        layouts = self._layouts.get(_dispatch(text, len(STARTS[size])))
+        end = size - 7
+        if end > SUM_BYTES or not text.isascii():
+            if data[end:] != CHECKSUMS[checksum(data, 0, end)]:
+                return None
+            end = len(text) - 7
+        elif data[end:] != CHECKSUMS[(adler32(data[:end]) - 1) & 255]:
+            return None
+        at = len(start)
+        count = text.find(GROUP_COUNT, at)
+        layouts = self.layouts.get(text[at : at + 2] + text[count + 5 : count + 8] if count > 0 else text[at : at + 2])
         if layouts is None:
             return None
-        for place, layout in enumerate(layouts):
-            match = layout.pattern.fullmatch(text)
+        layout = layouts[0]
+        match = layout.fullmatch(text, at, end)
+        if match is not None:
+            return match, layout
+        return self._find_behind(layouts, text, at=at, end=end)
+
+    def _find_behind(
+        self, layouts: list[Layout], text: str, *, at: int, end: int
+    ) -> tuple[re.Match[str], Layout] | None:
+        """Try the layouts behind the first; the one that matches moves a place forward."""
+        for place in range(1, len(layouts)):
+            layout = layouts[place]
+            match = layout.fullmatch(text, at, end)
             if match is not None:
-                if place > 1:  # keep the frequent ones in front
-                    layouts.insert(0, layouts.pop(place))
-                return (match, layout) if frame_is_sound(data, text.isascii()) else None
+                layouts[place - 1], layouts[place] = layout, layouts[place - 1]
+                return match, layout
         return None
 
     def general(self, data: bytes) -> Translation:
@@ -148,31 +171,11 @@ class Translator:
         layout = compile_layout(plan, fields)
         if layout is None:
             return
-        layouts = self._layouts.setdefault(_dispatch(text, text.index("\x0135=") + 4), [])
+        at = text.index("\x0135=") + 4
+        count = text.find(GROUP_COUNT, at)
+        key = text[at : at + 2] + text[count + 5 : count + 8] if count > 0 else text[at : at + 2]
+        layouts = self.layouts.setdefault(key, [])
         layouts.insert(0, layout)
         if len(layouts) > LAYOUTS_MAX:
             layouts.pop()
             self._shapes.clear()
-
-
-def _dispatch(text: str, at: int) -> tuple[str, str, str]:
-    """What a layout is looked up by: type (at `at`), the fields from market to symbol, the group count."""
-    market = text.find("\x0130001=", at)
-    symbol = text.find("\x0155=", market)
-    count = text.find("\x01268=", symbol)
-    # Without a symbol (M1, a board's f) the market alone; it has three letters.
-    shape = text[market:symbol] if symbol > 0 else text[market : market + 10]
-    return text[at : at + 2], shape, text[count + 5 : count + 8] if count > 0 else ""
-
-
-def frame_is_sound(data: bytes, ascii_only: bool) -> bool:
-    """CheckSum of a message. The sum of 512 bytes below 128 fits adler32's modulus; see framing.checksum."""
-    if not ascii_only:
-        return data[-7:] == CHECKSUMS[checksum(data, 0, len(data) - 7)]
-    end = len(data) - 7
-    if end <= 512:
-        return data[end:] == CHECKSUMS[(adler32(data[:end]) - 1) & 255]
-    total = adler32(data[:512]) - 1
-    for at in range(512, end, 512):
-        total += adler32(data[at : min(at + 512, end)]) - 1
-    return data[end:] == CHECKSUMS[total & 255]
