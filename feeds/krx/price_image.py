@@ -96,7 +96,10 @@ def _trade(plan: Plan, found: Indexed, sides: dict[str, list[Entry]], *, head: t
     figures: list[Part] = []
     for name, side in (("o", OPEN), ("h", HIGH), ("l", LOW)):
         figures += [f',"{name}":', sides[side][0][270] if side in sides else "null"]
-    figures += [',"c":', last[270], *(totals or [',"vol":null,"val":null'])]
+    figures += [',"c":', last[270]]
+    for name, tag in (("vol", 387), ("val", 381)):
+        index = found.at(tag)
+        figures += [f',"{name}":', "null" if index is None else index]
     emissions.append(Emission(FRAGMENT, "trade", tuple(figures)))
     emissions.append(Emission(STATS, "stats", head))
     return emissions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tests.feeds.wire import book, body_of, edited, expected, framed, heartbeat, message, trailed
+from tests.feeds.wire import body_of, book, edited, expected, framed, heartbeat, message, trailed
 
 # The bad messages are of another market than their neighbours, so that no neighbour waits for their sequence.
 BOOK = book(5, market="DVX", isin="VN41I1F60005")
