@@ -24,6 +24,9 @@ from feeds.journal import JournalReader, Position
 log = logging.getLogger(__name__)
 
 LINGER_NS_BUSY = 2_000_000
+# A broker that is away or behind: fewer, larger messages, or the backlog would be as slow to drain as it was to fill.
+LINGER_NS_BEHIND = 50_000_000
+BEHIND_BYTES = 1 << 20
 BUSY_MESSAGES_PER_MS = 2.0
 IDLE_LOOK_S = 0.02  # a look at the journal without a hint
 CURSOR_INTERVAL_NS = 100_000_000
@@ -125,6 +128,8 @@ class FeedPublisher:
         elapsed_ms = max(now - self._flushed_ns, 1) / NS_PER_MS
         self._per_ms = 0.8 * self._per_ms + 0.2 * min(count / elapsed_ms, 1e6)
         self.linger_ns = LINGER_NS_BUSY if self._per_ms >= BUSY_MESSAGES_PER_MS else 0
+        if self.backlog_bytes >= BEHIND_BYTES:
+            self.linger_ns = LINGER_NS_BEHIND
         self._flushed_ns = now
         cursor = Cursor(self._safe_position(), self.stage.state())
         for message in messages[:-1]:

@@ -11,8 +11,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from time import monotonic_ns
 
-from aio_pika import DeliveryMode, Message
+from aio_pika import DeliveryMode
 from aio_pika.abc import AbstractChannel, AbstractExchange
+from aiormq.abc import AbstractChannel as WireChannel
+from pamqp.commands import Basic
 
 from feeds.bus.amqp.link import FAILURES, Link
 from feeds.bus.base import OUTBOX_BYTES_MAX, BusDown, Outgoing
@@ -37,22 +39,28 @@ class AmqpOutbox:
         self._mandatory = mandatory
         self._unsent: deque[Item] = deque()
         self._sent: deque[tuple[Item, asyncio.Task[object]]] = deque()
-        self._exchange: AbstractExchange | None = None
+        self._exchange = ""
+        self._wire: WireChannel | None = None
+        self._number = 0
         self._put = asyncio.Event()
         self._confirmed = asyncio.Event()
         self.backlog_bytes = 0
+        self._put_count = 0
+        self._confirmed_count = 0
         self._task = asyncio.create_task(self._run(), name=f"outbox {link.name}")
 
     async def put(self, message: Outgoing, on_confirmed: Callable[[], None] | None = None) -> None:
         while self.backlog_bytes >= OUTBOX_BYTES_MAX:  # at the bound: wait; the source (journal, RAW) keeps the rest
             await self._until_confirmed()
         self.backlog_bytes += len(message.body)
+        self._put_count += 1
         self._unsent.append((message, on_confirmed))
         self._send_ready()
         self._put.set()
 
     async def drained(self) -> None:
-        while self._unsent or self._sent:
+        until = self._put_count  # what is put meanwhile is not waited for: under load the outbox is never empty
+        while self._confirmed_count < until:
             await self._until_confirmed()
 
     async def close(self) -> None:
@@ -72,11 +80,12 @@ class AmqpOutbox:
         while True:
             try:
                 channel = await self._link.channel(confirms=True)
-                self._exchange = await self._declare(channel)
+                self._exchange = (await self._declare(channel)).name
+                self._wire = await channel.get_underlay_channel()
                 self._send_ready()
                 await self._confirm()
             except (*FAILURES, BusDown) as error:
-                self._exchange = None
+                self._wire = None
                 self._take_back()
                 await self._link.drop()
                 await self._link.pause(error)
@@ -92,11 +101,24 @@ class AmqpOutbox:
 
     def _send_ready(self) -> None:
         """Start publishing what the window has room for; tasks start, and write their frames, in this order."""
-        while self._exchange is not None and self._unsent and len(self._sent) < WINDOW_MESSAGES:
+        while self._wire is not None and self._unsent and len(self._sent) < WINDOW_MESSAGES:
             item = self._unsent.popleft()
-            message = Message(item[0].body, headers=dict(item[0].headers), delivery_mode=self._mode)
-            publish = self._exchange.publish(
-                message, self._key(item[0]), mandatory=self._mandatory, timeout=CONFIRM_S_MAX
+            message = item[0]
+            self._number += 1
+            # aio-pika's Message and Exchange.publish cost 40 µs more than its channel does by itself.
+            properties = Basic.Properties(
+                headers=dict(message.headers),  # type: ignore[arg-type]
+                delivery_mode=self._mode,
+                message_id=f"{self._number:x}",
+            )
+            publish = self._wire.basic_publish(
+                message.body,
+                exchange=self._exchange,
+                routing_key=self._key(message),
+                properties=properties,
+                mandatory=self._mandatory,
+                timeout=CONFIRM_S_MAX,
+                wait=False,
             )
             self._sent.append((item, asyncio.create_task(publish)))
             self._link.counts.published += 1
@@ -120,6 +142,7 @@ class AmqpOutbox:
             counts.blocked_ns += monotonic_ns() - started
             self._sent.popleft()
             self.backlog_bytes -= len(message.body)
+            self._confirmed_count += 1
             counts.confirmed += 1
             self._send_ready()
             self._confirmed.set()
