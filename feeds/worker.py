@@ -1,6 +1,7 @@
 """Runs a process's workers on one loop until a signal, a failure, or their own end."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 STOP_S_MAX = 4.0  # a worker that has not ended by then is cancelled; the process ends within 5 s
 EXIT_S_MAX = 4.8  # a process still there by then (a thread that hangs, a worker that ignores its cancellation) is ended
 BEAT_S = 1.0
+GC_THRESHOLD = 50_000  # new containers between two collections of the youngest generation
 
 
 class Worker(Protocol):
@@ -43,6 +45,10 @@ def run_workers(workers: Sequence[Worker], *, metrics_port: int | None, metrics_
     """Returns when all have ended after a signal or by themselves; exits with 1 and a message when one fails."""
     last_resort = threading.Timer(EXIT_S_MAX, _end_the_process)
     last_resort.daemon = True
+    # What is loaded now stays, and the data path makes many short-lived tuples: collect rarely.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD, 20, 50)
     try:
         if metrics_port is not None:
             start_metrics_port(metrics_port, host=metrics_host)

@@ -13,7 +13,7 @@ from feeds.blocks import FLAG_MESSAGE, FLAG_UNFRAMED, Block, Entry
 from feeds.capture.line_counts import LineCounts
 from feeds.capture.sequencer import Gap, Held, Sequencer
 from feeds.config import FeedConfig
-from feeds.fix.framing import HEAD, message_end, split
+from feeds.fix.framing import HEAD, is_whole, split
 from feeds.krx.streams import HEARTBEAT, UNCHECKED, stream_of
 
 RECENT_MAX = 8_192  # datagrams per generation, two are kept; past it the older generation is forgotten
@@ -64,7 +64,7 @@ class Arbiter:
                 old, recent = recent, {}
                 self._recent, self._recent_old = recent, old
             head = match(data)
-            if head is None or flags or message_end(data, head) != len(data):
+            if head is None or flags or not is_whole(data, head):
                 recent[data] = self._spans(entry, capture_seq)
                 continue
             recent[data] = 1
@@ -77,7 +77,12 @@ class Arbiter:
                 stream.last_sent = sent
                 counts.first += 1
                 self.unique += 1
-                emit(rx_ns, line, FLAG_MESSAGE, capture_seq, data, _routing_key(data, head, msg_type, market))
+                start = data.find(b"\x0155=", head.end() - 1) + 4
+                if start > 3:
+                    key = data[start : data.find(b"\x01", start)]
+                else:
+                    key = _routing_key(data, head, msg_type, market)
+                emit(rx_ns, line, FLAG_MESSAGE, capture_seq, data, key)
             else:
                 self._message(entry, capture_seq, head)
         if block.entries:

@@ -18,6 +18,7 @@ HEAD = re.compile(
 )
 CHECKSUMS = tuple(b"10=%03d\x01" % value for value in range(256))
 TRAILER_BYTES = 7
+SUM_BYTES = 512  # bytes below 128 of which so many sum to less than adler32's modulus
 BROKEN_MAX = 64  # broken spans of a datagram; what follows the 64th is one last span, so that the work stays linear
 
 
@@ -61,6 +62,16 @@ def message_end(data: bytes, head: re.Match[bytes]) -> int:
     if data[body_end:end] != CHECKSUMS[checksum(data, start, body_end)]:
         return -1
     return end
+
+
+def is_whole(data: bytes, head: re.Match[bytes]) -> bool:
+    """True when `data` is exactly the message that `head` begins; the quick way for the usual datagram."""
+    end = len(data) - TRAILER_BYTES
+    if int(head[1]) + head.end(1) + 1 != end or data[end - 1] != 1:
+        return False
+    if end <= SUM_BYTES and data.isascii():
+        return data[end:] == CHECKSUMS[(adler32(data[:end]) - 1) & 0xFF]
+    return data[end:] == CHECKSUMS[checksum(data, head.start(), end)]
 
 
 def split(datagram: bytes) -> list[Span]:

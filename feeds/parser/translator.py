@@ -8,13 +8,12 @@ from typing import NamedTuple
 from zlib import adler32
 
 from feeds.fix.fields import offset_of, split_fields
-from feeds.fix.framing import CHECKSUMS, FramingError, check_frame, checksum
+from feeds.fix.framing import CHECKSUMS, SUM_BYTES, FramingError, check_frame, checksum
 from feeds.fix.layouts import Layout, compile_layout
 from feeds.fix.plan import Emission, Field, MessageRejected, Plan
 from feeds.krx.routers import TABLES, UNROUTED, make_plan
 
 GROUP_COUNT = "\x01268="
-SUM_BYTES = 512  # bytes below 128 whose sum fits adler32's modulus (65,521); see framing.checksum
 LAYOUTS_MAX = 24  # per type and entry count; past it the one that matched longest ago is forgotten
 SHAPES_MAX = 4_096
 EMPTY_LEVEL = "[0.0,0]"

@@ -88,7 +88,9 @@ class AmqpBus:
 
     async def refetch_parsed(self, since_ns: int) -> AsyncIterator[Delivery]:
         """Live PARSED messages published at or after `since_ns` (about: by stream chunk), up to now, in order."""
-        arrived: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue(STREAM_PREFETCH)
+        # Without a bound of its own: the broker sends at most the prefetch ahead. A bounded queue's waiting puts may
+        # overtake each other, and a record that comes after its successor is lost.
+        arrived: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
         channel = await self._consuming.channel()
         try:
             await channel.set_qos(prefetch_count=STREAM_PREFETCH)

@@ -11,7 +11,8 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+from aio_pika.abc import AbstractChannel, AbstractQueue
+from aiormq.abc import DeliveredMessage
 
 from feeds.bus.amqp.link import FAILURES, Link
 from feeds.bus.base import BusDown, Delivery
@@ -86,7 +87,8 @@ class AmqpSubscription:
         self._ack_due.clear()
         if self._generation > 1 and self._on_reconnect is not None:
             self._on_reconnect()
-        await queue.consume(self._receive, no_ack=False)
+        wire = await channel.get_underlay_channel()
+        await wire.basic_consume(queue.name, self._receive, no_ack=False)
         closed = asyncio.ensure_future(channel.closed())
         acking = asyncio.create_task(self._write_acks(channel))
         try:
@@ -98,9 +100,10 @@ class AmqpSubscription:
             closed.cancel()
             acking.cancel()
 
-    async def _receive(self, message: AbstractIncomingMessage) -> None:
+    async def _receive(self, message: DeliveredMessage) -> None:
         tag = message.delivery_tag or 0
-        self._waiting.append(Delivery(message.body, message.headers, self._generation, tag))  # type: ignore[arg-type]
+        headers = message.header.properties.headers
+        self._waiting.append(Delivery(message.body, headers, self._generation, tag))  # type: ignore[arg-type]
         self._link.counts.delivered += 1
         self._arrived.set()
 
