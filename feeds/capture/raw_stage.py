@@ -53,10 +53,11 @@ class RawStage:
         self._capture_seq = 0
         self._rx_ns = 0
         self._closed_messages = 0
+        self._controls = 0
 
     def push(self, block: Block) -> None:
         """Take the next journal block."""
-        if block.epoch != self.journal_epoch:
+        if block.epoch > self.journal_epoch:  # a lower one is a clock that went back, not a session
             self._new_session(block.epoch)
         if block.entries:
             self._rx_ns = block.entries[-1][0]
@@ -83,7 +84,9 @@ class RawStage:
             if batch.entries:
                 self._close(partition, batch)
         out, self._out = self._out, []
-        self.drained_messages, self._closed_messages = self._closed_messages, 0
+        # Control entries are no messages of the feed.
+        self.drained_messages = self._closed_messages - self._controls
+        self._closed_messages = self._controls = 0
         return out
 
     def end(self) -> list[RawMessage]:
@@ -112,14 +115,12 @@ class RawStage:
             self.arbiter.by_name[stream.market, stream.stream] = stream
 
     def _new_session(self, epoch: int) -> None:
-        first = not self.journal_epoch
+        if self.journal_epoch:
+            self.arbiter.finish()
+            self._flush_before_epoch()
         self.journal_epoch = epoch
-        if first or epoch > self.epoch:
-            if not first:
-                self.arbiter.finish()
-                self._flush_before_epoch()
-            self.epoch = epoch
-            self.arbiter.new_session()
+        self.epoch = max(epoch, self.epoch + 1)  # a day of more than 99 resets reached into the next day's numbers
+        self.arbiter.new_session()
 
     def _on_reset(self) -> None:
         self._flush_before_epoch()
@@ -165,6 +166,7 @@ class RawStage:
         for partition, batch in enumerate(self._batches):
             if not batch.entries:
                 batch.first = self._capture_seq
+            self._controls += 1
             batch.entries.append((self._rx_ns, 0, flag, data))
             batch.last = self._capture_seq
             if len(batch.entries) >= BATCH_MESSAGES_MAX:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
-from zlib import crc32
+from zlib import adler32, crc32
 
 from feeds.blocks import FLAG_END, FLAG_GAP, FLAG_STATE, FLAG_UNFRAMED, Block
 from feeds.fix.layouts import SEPARATOR
@@ -118,7 +118,7 @@ class Pipeline:
         if seen is not None and number > seen.high:
             seen.high = number
         else:
-            is_late = self._is_new(context, layout.market, msg_type, number=number, arrival=(rx_ns, data))
+            is_late = self._is_new(context, layout.market, msg_type, number=number, data=data)
             if is_late is None:
                 return True
             late = is_late
@@ -151,7 +151,7 @@ class Pipeline:
         try:
             said = self.translator.general(data)
         except Unrouted as error:
-            if not context.seen_before(_identity(rx_ns, data)):
+            if not context.seen_before(_content(data)):
                 self.counts.unrouted[error.msg_type] = self.counts.unrouted.get(error.msg_type, 0) + 1
             return
         except Rejected as error:
@@ -162,7 +162,7 @@ class Pipeline:
             where = (context.feed, context.epoch, context.origin, block.first_seq)
             parsed.dead.append(DeadLetter(error.reason, error.text, error.offset, data, rx_ns, line, *where))
             return
-        late = self._is_new(context, said.market, said.msg_type, number=said.sequence, arrival=(rx_ns, data))
+        late = self._is_new(context, said.market, said.msg_type, number=said.sequence, data=data)
         if late is None:
             return
         if said.ticker and said.rule == "isin":
@@ -197,12 +197,10 @@ class Pipeline:
             if target == "definition" and said.is_definition:
                 parsed.definitions.append(records[-1])
 
-    def _is_new(
-        self, context: Context, market: str, msg_type: str, *, number: int, arrival: tuple[int, bytes]
-    ) -> bool | None:
+    def _is_new(self, context: Context, market: str, msg_type: str, *, number: int, data: bytes) -> bool | None:
         """None: passed on already. False: new. True: a late copy that fills a declared gap."""
         if number == 0 or msg_type in UNCHECKED:  # never in `seen`, so the layout path comes here too
-            if not context.seen_before(_identity(*arrival)):
+            if not context.seen_before(_content(data)):
                 return False
             self.counts.duplicates += 1
             return None
@@ -252,6 +250,12 @@ class Pipeline:
         records.append(replay_end_record(context, rx_ns, self.partition))
 
 
+def _content(data: bytes) -> int:
+    """The identity of a sound message without a checked sequence: its bytes, SendingTime among them, whichever line and
+    whenever. Stable between processes, unlike `hash`."""
+    return (crc32(data) << 32) | adler32(data)
+
+
 def _identity(rx_ns: int, data: bytes) -> int:
-    """The identity of a message without a usable sequence: when it came and what it was."""
+    """The identity of what may be said again in the same bytes (garbage, a state): when it came and what it was."""
     return (rx_ns << 32) | crc32(data)

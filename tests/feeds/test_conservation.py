@@ -1,0 +1,84 @@
+"""I2 over random faults: A + B = unique + duplicate + late; unique + missing = span; missing = the declared ranges."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given, settings
+
+from tests.feeds.fault_scripts import Script, scripts
+from tests.feeds.transcript import Transcript
+
+quick = settings(max_examples=60, deadline=None)
+
+
+def played(script: Script) -> tuple[Transcript, list[tuple[str, int]]]:
+    """The transcript of a script and what was released, as (stream, sequence) in order."""
+    t = Transcript()
+    names = {data: key for key, data in script.sent.items()}
+    released: list[tuple[str, int]] = []
+    emit = t.arbiter.emit
+
+    def watch(rx_ns: int, line: int, flags: int, capture_seq: int, data: bytes, key: bytes) -> None:
+        released.append(names[data])
+        emit(rx_ns, line, flags, capture_seq, data, key)
+
+    t.arbiter.emit = watch
+    for ms, line, data in script.arrivals:
+        t.at(ms, line, data)
+    t.arbiter.finish()
+    return t, released
+
+
+def declared(t: Transcript) -> list[tuple[str, int]]:
+    gaps = [event for event in t.events if event[0] == "gap"]
+    return [(str(gap[1]), number) for gap in gaps for number in range(int(str(gap[2])), int(str(gap[3])) + 1)]
+
+
+@quick
+@given(scripts())
+def test_nothing_is_unaccounted(script: Script) -> None:
+    t, released = played(script)
+    lines, arbiter = t.arbiter.lines, t.arbiter
+    duplicate, late = sum(c.duplicate for c in lines), sum(c.late for c in lines)
+    spans: dict[str, list[int]] = {}
+    arrived = {data for _, _, data in script.arrivals}
+    for (stream, sequence), data in script.sent.items():
+        if data in arrived:
+            spans.setdefault(stream, []).append(sequence)
+    # What came before the base of its stream, reordered at its very start, is an old copy: it was never a hole.
+    bases = {stream: min(s for name, s in [*released, *declared(t)] if name == stream) for stream in spans}
+    span = sum(max(sequences) - bases[stream] + 1 for stream, sequences in spans.items())
+    assert [c.received for c in lines] == [sum(line == name for _, line, _ in script.arrivals) for name in "AB"]
+    assert [c.received for c in lines] == [c.first + c.duplicate + c.late for c in lines]
+    assert sum(c.received for c in lines) == arbiter.unique + duplicate + late
+    assert arbiter.unique + arbiter.missing == span
+    assert arbiter.missing == len(declared(t))
+    assert len(released) == arbiter.unique + late
+
+
+@quick
+@given(scripts())
+def test_nothing_twice_and_in_order(script: Script) -> None:
+    t, released = played(script)
+    assert [key for key, count in Counter(released).items() if count > 1] == []
+    assert [key for key, count in Counter(declared(t)).items() if count > 1] == []
+    late = [key for key in released if key in set(declared(t))]
+    for stream in ("STO.market", "DVX.market", "STO.MT"):
+        in_time = [s for name, s in released if name == stream and (name, s) not in set(late)]
+        assert in_time == sorted(in_time)
+    assert len(late) == sum(c.late for c in t.arbiter.lines)
+
+
+@quick
+@given(scripts())
+def test_what_neither_line_brought_is_a_gap_or_beyond_the_last(script: Script) -> None:
+    t, released = played(script)
+    gaps = set(declared(t))
+    last = {stream: max(s for name, s in released if name == stream) for stream, _ in released}
+    first = {stream: min(s for name, s in [*released, *gaps] if name == stream) for stream in last}
+    arrived = {data for _, _, data in script.arrivals}
+    for (stream, sequence), data in script.sent.items():
+        if stream in last and data not in arrived and first[stream] < sequence < last[stream]:
+            assert (stream, sequence) in gaps
+    assert {key for key in gaps if key not in set(released)} == {key for key in gaps if script.sent[key] not in arrived}

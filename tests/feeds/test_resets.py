@@ -1,0 +1,90 @@
+"""A sequence that begins anew: explained by a new session, or a reset that begins a new epoch for the feed."""
+
+from __future__ import annotations
+
+from tests.feeds.transcript import Event, Transcript
+from tests.feeds.wire import Pair, message
+
+EARLY, LATER = "20261120 02:15:00.123", "20261120 04:00:00.000"
+
+
+def tick(sequence: int, sent: str = EARLY, market: str = "STO") -> bytes:
+    body: list[Pair] = [(30001, market), (20004, "G1"), (55, "FPT"), (30552, "1.0"), (30553, "1")]
+    return message("ME", sequence, *body, sent=sent)
+
+
+def numbers(events: list[Event]) -> list[object]:
+    return [event[0] if event[0] == "reset" else event[2] for event in events]
+
+
+def started(*, at: int = 5_000) -> Transcript:
+    t = Transcript()
+    t.at(1, "A", tick(at - 1), tick(at))
+    t.take()
+    return t
+
+
+def test_one_sent_later_is_a_reset() -> None:
+    t = started(at=50)
+    t.at(2, "A", tick(1, LATER), tick(2, LATER))
+    t.at(3, "B", tick(1, LATER), tick(2, LATER), tick(3, LATER))
+    assert numbers(t.take()) == ["reset", 1, 2, 3]
+    assert (t.arbiter.resets, t.counts("B").duplicate) == (1, 2)
+
+
+def test_one_after_silence_is_a_restarted_source() -> None:
+    t = started(at=50)
+    t.at(6_000, "A", tick(1, EARLY), tick(2, EARLY))
+    assert numbers(t.take()) == ["reset", 1, 2]
+
+
+def test_an_old_copy_of_one_is_no_reset() -> None:
+    t = Transcript()
+    t.at(1, "A", tick(1), tick(2), tick(3, LATER))
+    t.take()
+    t.at(2, "B", tick(1, "20261120 02:15:00.100"))
+    assert (t.take(), t.arbiter.resets, t.counts("B").disagreed) == ([], 0, 1)
+
+
+def test_far_back_and_sent_later_is_a_reset() -> None:
+    t = started(at=5_000)
+    t.at(2, "A", tick(100, LATER), tick(101, LATER))
+    assert numbers(t.take()) == ["reset", 100, 101]
+
+
+def test_far_back_and_sent_earlier_is_an_old_copy() -> None:
+    t = started(at=5_000)
+    t.at(2, "A", tick(100, "20261120 02:14:00.000"))
+    assert (t.take(), t.arbiter.resets) == ([], 0)
+
+
+def test_a_little_back_is_an_old_copy_whenever_it_was_sent() -> None:
+    t = started(at=5_000)
+    t.at(2, "A", tick(4_900, LATER), tick(5_001, LATER))
+    assert (numbers(t.take()), t.arbiter.resets) == ([5_001], 0)
+
+
+def test_a_reset_gives_up_what_waits_and_lets_other_streams_restart() -> None:
+    t = started(at=5_000)
+    t.at(2, "A", tick(300, market="STX"), tick(5_002))
+    t.at(3, "A", tick(1, LATER), tick(1, LATER, "STX"), tick(2, LATER, "STX"))
+    assert t.take() == [
+        (2, "A", 300), ("gap", "STO.market", 5_001, 5_001, 1, 2), (2, "A", 5_002),
+        ("reset",), (3, "A", 1), (3, "A", 1), (3, "A", 2),
+    ]  # fmt: skip
+    assert t.arbiter.resets == 1
+
+
+def test_a_new_session_restarts_without_an_alarm() -> None:
+    t = started(at=5_000)
+    t.arbiter.new_session()
+    t.at(2, "A", tick(1, "20261120 01:00:00.000"), tick(2))
+    assert (numbers(t.take()), t.arbiter.resets) == ([1, 2], 0)
+
+
+def test_a_stream_that_goes_on_over_a_new_session_goes_on() -> None:
+    t = started(at=5_000)
+    t.arbiter.new_session()
+    t.at(2, "A", tick(5_001), tick(5_003))
+    t.at(3, "B", tick(5_002))
+    assert numbers(t.take()) == [5_001, 5_002, 5_003]
