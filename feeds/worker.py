@@ -13,6 +13,7 @@ from typing import Protocol
 import uvloop
 
 from feeds.heartbeats import Beat, HeartbeatWriter
+from feeds.metrics import exported
 from feeds.metrics_port import MetricsPortBusy, start_metrics_port
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ def run_workers(workers: Sequence[Worker], *, metrics_port: int | None, metrics_
     try:
         if metrics_port is not None:
             start_metrics_port(metrics_port, host=metrics_host)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with exported(workers), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(supervise(workers, on_stop=last_resort.start))
     except (MetricsPortBusy, WorkerFailed) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)

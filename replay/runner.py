@@ -21,7 +21,7 @@ from feeds.capture.raw_stage import RawStage
 from feeds.config import FeedConfig
 from feeds.feed_rows import load_feeds
 from feeds.journal import JournalReader
-from replay import jobs, states
+from replay import jobs, metrics, states
 from replay.bus_door import bus_for_task
 from replay.checkpoints import Checkpoint, Progress
 from replay.limits import DEFAULT_LIMITS, ReplayLimits
@@ -82,10 +82,17 @@ def run(job_id: int, *, data_dir: Path, partitions: int, limits: ReplayLimits = 
     if claim is None:
         log.info("replay %d is held by another worker or has ended", job_id)
         return "held"
+    with metrics.RUNNING.track_inprogress():
+        state = _run(claim, data_dir=data_dir, partitions=partitions, limits=limits)
+    metrics.ENDED.labels(state).inc()
+    return state
+
+
+def _run(claim: jobs.Claim, *, data_dir: Path, partitions: int, limits: ReplayLimits) -> str:
     try:
         outcome = asyncio.run(_play(claim, data_dir=data_dir, partitions=partitions, limits=limits))
     except Exception as error:  # any failure ends in the job's row, where the operator looks
-        log.exception("replay %d failed", job_id)
+        log.exception("replay %d failed", claim.job_id)
         jobs.finish(claim, states.FAILED, now=timezone.now(), error=f"{type(error).__name__}: {error}")
         return states.FAILED
     return _ended(claim, outcome)

@@ -15,6 +15,7 @@ from typing import Protocol
 from feeds.blocks import FLAG_END, FLAG_GAP, FLAG_STATE, decode_block
 from feeds.bus.base import BusDown
 from feeds.capture.raw_stage import RawMessage
+from replay import metrics
 from replay.bus_door import RawDoor
 from replay.checkpoints import Checkpoint
 
@@ -116,7 +117,9 @@ class Sender:
             self._filling, self._filling_bytes, self._mark = [], 0, None
             if window:
                 await self._confirmed(window)
-                self.messages_confirmed += sum(datagrams(message) for message in window)
+                confirmed = sum(datagrams(message) for message in window)
+                self.messages_confirmed += confirmed
+                metrics.MESSAGES_SENT.inc(confirmed)
             self.safe = mark or self.safe
 
     async def _confirmed(self, window: list[RawMessage]) -> None:
