@@ -78,7 +78,7 @@ class Arbiter:
                 counts.first += 1
                 self.unique += 1
                 start = data.find(b"\x0155=", head.end() - 1) + 4
-                if start > 3:
+                if start > 3 and msg_type != b"ML":  # an index's constituent: the stream is the index's
                     key = data[start : data.find(b"\x01", start)]
                 else:
                     key = _routing_key(data, head, msg_type, market)
