@@ -105,7 +105,7 @@ def _report(
 ) -> int:
     watched = {name: psutil.Process(process.pid) for name, process in system.processes.items()}
     watched["rabbitmq"] = psutil.Process(broker.pid)
-    used = {name: 0.0 for name in watched}
+    used = dict.fromkeys(watched, 0.0)
     before = {name: _cpu(process) for name, process in watched.items()}
     started = 0.0
     while simulator.poll() is None:

@@ -75,14 +75,14 @@ async def consume(url: str, prefix: str, out: Path) -> None:
     async def report() -> None:
         while True:
             await asyncio.sleep(1.0)
-            out.write_text(sink.as_json())
+            await asyncio.to_thread(out.write_text, sink.as_json())
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(count()), group.create_task(report())]
         await stop.wait()
         for task in tasks:
             task.cancel()
-    out.write_text(sink.as_json())
+    await asyncio.to_thread(out.write_text, sink.as_json())
     await bus.close()
 
 

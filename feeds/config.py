@@ -35,7 +35,7 @@ class FeedConfig:
     partitions: int = 4
     gap_wait_ns_max: int = 200_000_000
     gap_messages_max: int = 1_000
-    receive_buffer_bytes: int = 8 * 1024 * 1024
+    receive_buffer_bytes: int = 200 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,7 +36,7 @@ class Migration(migrations.Migration):
                 ('enabled', models.BooleanField(default=True)),
                 ('gap_wait_ms', models.PositiveIntegerField(default=200, help_text='How long a missing message is waited for before a gap is declared.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(10000)], verbose_name='gap wait (ms)')),
                 ('gap_messages_max', models.PositiveIntegerField(default=1000, help_text='How many later messages are held while waiting; one more declares the gap.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(1000000)], verbose_name='gap messages')),
-                ('receive_buffer_bytes', models.PositiveIntegerField(default=8388608, validators=[django.core.validators.MinValueValidator(65536), django.core.validators.MaxValueValidator(1073741824)])),
+                ('receive_buffer_bytes', models.PositiveIntegerField(default=209715200, help_text='Bytes of kernel memory asked for per line: rate x stall x about 1.3 KiB a datagram.', validators=[django.core.validators.MinValueValidator(65536), django.core.validators.MaxValueValidator(1073741824)])),
                 ('exchange', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='feeds', to='feeds.exchange')),
             ],
             options={

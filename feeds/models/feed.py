@@ -53,7 +53,9 @@ class Feed(models.Model):
         help_text="How many later messages are held while waiting; one more declares the gap.",
     )
     receive_buffer_bytes = models.PositiveIntegerField(
-        default=8 * 1024 * 1024, validators=[MinValueValidator(65_536), MaxValueValidator(1 << 30)]
+        default=200 << 20,
+        validators=[MinValueValidator(65_536), MaxValueValidator(1 << 30)],
+        help_text="Bytes of kernel memory asked for per line: rate x stall x about 1.3 KiB a datagram.",
     )
 
     class Meta:

@@ -51,7 +51,7 @@ def test_a_feed_is_one_frozen_value(feed: Feed) -> None:
             partitions=2,
             gap_wait_ns_max=50_000_000,
             gap_messages_max=1000,
-            receive_buffer_bytes=8 * 1024 * 1024,
+            receive_buffer_bytes=200 << 20,
         )
     ]
     assert [line.multicast for line in load_feeds(["STO"])[0].lines] == [True, False]
