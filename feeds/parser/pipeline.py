@@ -23,7 +23,7 @@ from feeds.parser.control import gap_record, replay_end_record, state_record
 from feeds.parser.counts import ParserCounts
 from feeds.parser.dead_letter import DeadLetter
 from feeds.parser.translator import (
-    EMPTY_LEVEL,
+    NO_QUANTITY,
     Rejected,
     Translator,
     Unrouted,
@@ -126,7 +126,7 @@ class Pipeline:
             key += groups[symbol_at]
         body = template % pick(groups)
         if channel and not late:  # the one record of most messages, without the detour
-            if EMPTY_LEVEL in body:
+            if NO_QUANTITY in body:
                 body = strip_empty_levels(body)
             by_key = context.streams.get(channel)
             stream = by_key.get(key) if by_key is not None else None

@@ -17,6 +17,8 @@ GROUP_COUNT = "\x01268="
 LAYOUTS_MAX = 24  # per type and entry count; past it the one that matched longest ago is forgotten
 SHAPES_MAX = 4_096
 EMPTY_LEVEL = "[0.0,0]"
+NO_QUANTITY = ",0]"
+_OTHER_EMPTY = re.compile(r",\[-?0(?:\.0+)?,0\]|(?<=\[)\[-?0(?:\.0+)?,0\],?")
 # The text a sound message of a size begins with: BodyLength follows from the size, so one comparison checks it. Longer
 # messages go the general path.
 SIZES = 8_192
@@ -68,11 +70,13 @@ class Unrouted(ValueError):
 
 
 def strip_empty_levels(text: str) -> str:
-    """Leave out the empty levels (270=0.0 271=0) of a book image's ladders."""
-    if EMPTY_LEVEL not in text:
-        return text
-    text = text.replace("," + EMPTY_LEVEL, "")
-    return text.replace("[" + EMPTY_LEVEL + ",", "[").replace("[" + EMPTY_LEVEL + "]", "[]")
+    """Leave out the empty levels (270=0.0 271=0, however spelled) of a book image's ladders."""
+    if EMPTY_LEVEL in text:  # the spelling of the feed, the quick way
+        text = text.replace("," + EMPTY_LEVEL, "")
+        text = text.replace("[" + EMPTY_LEVEL + ",", "[").replace("[" + EMPTY_LEVEL + "]", "[]")
+    if NO_QUANTITY in text:
+        text = _OTHER_EMPTY.sub("", text)
+    return text
 
 
 class Translator:
