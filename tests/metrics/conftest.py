@@ -1,0 +1,54 @@
+"""One embedded system that has carried a few hundred messages, with a loss on line A, and is quiet now."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from testbed.ports import free_base_port
+from testbed.system import ROOT, System
+from tests.metrics.scraping import Scrape, scrape
+
+QUIET_S_MAX = 30.0
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    system = System(tmp_path_factory.mktemp("metrics") / "data", free_base_port())
+    check = [sys.executable, str(ROOT / "bin" / "check_multicast.py"), str(system.base_port)]
+    unicast = subprocess.run(check, check=False).returncode != 0
+    try:
+        system.prepare(*(["--unicast"] if unicast else []))
+        system.start("run_all", "run_all", "--no-simulator")
+        _wait_until_it_listens(system)
+        traffic = ["--symbols", "3", "--count", "600", "--rate", "600", "--loss", "A:0.05", "--unrouted", "--quiet"]
+        system.manage("run_simulator", *traffic)
+        yield system
+    finally:
+        system.close()
+
+
+@pytest.fixture(scope="session")
+def quiet(system: System) -> tuple[Scrape, dict[str, dict[str, object]]]:
+    """What the metrics port says, and what the workers' heartbeats say of the same moment."""
+    before, deadline = None, time.monotonic() + QUIET_S_MAX
+    while time.monotonic() < deadline:
+        found, stats = scrape(system), system.stats()
+        # A whole second between two equal scrapes: the heartbeats have caught up with them.
+        if found.samples == before and scrape(system).samples == before:
+            return found, stats
+        before = found.samples
+        time.sleep(1.2)
+    pytest.fail(f"the system does not become quiet\n{system.log('run_all')[-3000:]}")
+
+
+def _wait_until_it_listens(system: System) -> None:
+    deadline = time.monotonic() + QUIET_S_MAX
+    while "stream: " not in system.log("run_all"):
+        assert system.processes["run_all"].poll() is None, system.log("run_all")[-3000:]
+        assert time.monotonic() < deadline, system.log("run_all")[-3000:]
+        time.sleep(0.05)
