@@ -12,6 +12,7 @@ from feeds.journal.segments import NS, START, Position, segment_names
 from feeds.journal.time_index import read_index
 
 READ_BYTES = 1 << 20
+LOOK_EVERY = 5  # empty reads, the first included
 # Two sockets are drained in turn, so neighbouring blocks may overlap in time by a batch; seek this much earlier.
 SEEK_MARGIN_NS = NS
 
@@ -25,11 +26,13 @@ class JournalReader:
         self.segments_missing = 0
         self._name = ""
         self._fd = -1
+        self._empty_reads = 0
 
     def close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
         self._fd, self._name = -1, ""
+        self._empty_reads = 0
 
     def read(self, position: Position, bytes_max: int = READ_BYTES) -> tuple[list[Block], Position]:
         """Blocks from `position` on (about `bytes_max`, at least one when there is one) and the position behind them.
@@ -85,7 +88,9 @@ class JournalReader:
         name, offset = position
         buffer = os.pread(self._fd, bytes_max, offset)
         if not buffer:
-            following = self._following(name)
+            # Listing the folder costs more than the read: a follower at the tail looks for a new segment now and then.
+            self._empty_reads += 1
+            following = self._following(name) if self._empty_reads % LOOK_EVERY == 1 else None
             return ([], Position(following, 0), True) if following else ([], position, False)
         found = scan(buffer, final=False)
         self.bad_bytes += found.bad_bytes
@@ -97,15 +102,23 @@ class JournalReader:
         """Nothing whole at `position`: the block is larger than the read, is being written, or is bad for good."""
         name, offset = position
         if len(buffer) == bytes_max:
-            try:
-                needed = block_length(buffer)
-            except BlockError:
-                needed = bytes_max * 2
-            if needed > bytes_max:
-                return self._read_here(position, needed)
-        following = self._following(name)
-        if following is None:
-            return [], position, False
+            rest = (
+                os.fstat(self._fd).st_size - offset
+            )  # a damaged length may claim anything; the file has the last word
+            return self._read_here(position, max(bytes_max + 1, min(_claimed(buffer), rest)))
         found = scan(buffer, final=True)
-        self.bad_bytes += found.bad_bytes
-        return found.blocks, Position(name, offset + found.end), not found.blocks
+        following = self._following(name)
+        if following is not None:
+            self.bad_bytes += found.bad_bytes
+            return found.blocks, Position(name, offset + found.end), not found.blocks
+        # A good block behind it: it was not being written, it is damaged. What follows the last good one may be.
+        self.bad_bytes += found.bad_bytes - (len(buffer) - found.good_end)
+        return found.blocks, Position(name, offset + found.good_end), False
+
+
+def _claimed(buffer: bytes) -> int:
+    """The length the block at the start of `buffer` claims; for what is no block, twice what was read."""
+    try:
+        return block_length(buffer)
+    except BlockError:
+        return len(buffer) * 2

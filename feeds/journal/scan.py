@@ -8,11 +8,13 @@ from feeds.blocks import MAGIC, BadBlock, Block, TornBlock, decode_block
 
 
 class Scan(NamedTuple):
-    """What a walk found: the blocks, the offset behind the last good one, and how many bytes were skipped."""
+    """What a walk found: the blocks, the offset where it ended, how many bytes were skipped, and the offset behind the
+    last good block."""
 
     blocks: list[Block]
     end: int
     bad_bytes: int
+    good_end: int
 
 
 def scan(buffer: bytes, *, final: bool) -> Scan:
@@ -22,12 +24,13 @@ def scan(buffer: bytes, *, final: bool) -> Scan:
     unless `final` says that nothing will ever follow; then the bytes are counted as bad and `end` is behind them.
     """
     blocks: list[Block] = []
-    at = bad = 0
+    at = bad = good_end = 0
     size = len(buffer)
     while at < size:
         try:
             block, at = decode_block(buffer, at)
             blocks.append(block)
+            good_end = at
             continue
         except TornBlock:
             if not final:
@@ -42,7 +45,7 @@ def scan(buffer: bytes, *, final: bool) -> Scan:
             break
         bad += good - at
         at = good
-    return Scan(blocks, at, bad)
+    return Scan(blocks, at, bad, good_end)
 
 
 def next_good(buffer: bytes, start: int) -> int | None:

@@ -64,10 +64,10 @@ class JournalWriter:
         for name in reversed(segment_names(self.folder)):
             path = self.folder / name
             buffer = path.read_bytes()
-            found = scan(buffer, final=False)
-            if name == segment_names(self.folder)[-1] and found.end < len(buffer):
-                self.repaired_bytes += len(buffer) - found.end
-                os.truncate(path, found.end)
+            found = scan(buffer, final=True)  # a block in the middle may look torn (its length is damaged): read on
+            if name == segment_names(self.folder)[-1] and found.good_end < len(buffer):
+                self.repaired_bytes += len(buffer) - found.good_end
+                os.truncate(path, found.good_end)
                 index_path(path).unlink(missing_ok=True)
             if found.blocks:
                 last = found.blocks[-1]
