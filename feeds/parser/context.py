@@ -52,6 +52,7 @@ class Context:
         self.figures: dict[tuple[str, str], Figures] = {}
         self.unsequenced: dict[int, None] = {}
         self.chains: dict[str, int] = {}
+        self.tickers: dict[str, str] = {}  # ISIN → ticker as this feed's `35=d` said; a replay's stay its own
 
     def begin_epoch(self, epoch: int) -> None:
         """Numbers and sequences begin anew; what instruments are called stays."""
@@ -110,6 +111,7 @@ class Context:
             "figures": [[*key, f["trade"], f["limits"], f["close"]] for key, f in self.figures.items()],
             "unsequenced": list(self.unsequenced),
             "chains": self.chains,
+            "tickers": self.tickers,
         }
 
     @classmethod
@@ -126,4 +128,5 @@ class Context:
             context.figures[isin, board] = {"trade": trade, "limits": limits, "close": close}
         context.unsequenced = dict.fromkeys(state["unsequenced"])  # type: ignore[call-overload]
         context.chains = dict(state["chains"])  # type: ignore[call-overload]
+        context.tickers = dict(state["tickers"])  # type: ignore[call-overload]
         return context

@@ -30,6 +30,7 @@ from feeds.parser.translator import (
     strip_empty_levels,
 )
 
+LIVE = "live"
 OWN_PARTITION = 0  # records of our own (gaps, states) are emitted by this partition's parser only
 
 
@@ -59,7 +60,8 @@ class Said(NamedTuple):
 
 
 class Pipeline:
-    """One partition's parser. `tickers` (ISIN → ticker) is shared and learns from `35=d`."""
+    """One partition's parser. `tickers` (ISIN → ticker) is shared and learns from live `35=d`; what a context learnt
+    itself comes first and is in the checkpoint."""
 
     def __init__(
         self, partition: int, tickers: dict[str, str], *, translator: Translator, counts: ParserCounts
@@ -131,14 +133,14 @@ class Pipeline:
             by_key = context.streams.get(channel)
             stream = by_key.get(key) if by_key is not None else None
             if stream is None:
-                stream = context.stream(channel, key, self._symbol(layout.symbol_rule, key))
+                stream = context.stream(channel, key, self._symbol(context, layout.symbol_rule, key))
             stream.n = n = stream.n + 1
             parsed.records.append(f"{stream.head}{n}{context.mid}{rx_ns}{body}")
         else:
             if layout.strips:
                 body = strip_empty_levels(body)
             if layout.ticker_index >= 0:
-                self._learn(key, groups[layout.ticker_index])
+                self._learn(context, key, groups[layout.ticker_index])
             said = Said(layout.symbol_rule, key, layout.board, layout.emissions, body.split(SEPARATOR))
             self._emit(context, rx_ns, said, late=late, parsed=parsed)
         self.counts.parsed[msg_type] += 1
@@ -166,7 +168,7 @@ class Pipeline:
         if late is None:
             return
         if said.ticker and said.rule == "isin":
-            self._learn(said.key, said.ticker)
+            self._learn(context, said.key, said.ticker)
         outcome = Said(said.rule, said.key, said.board, said.emissions, said.texts)
         self._emit(context, rx_ns, outcome, late=late, parsed=parsed)
         self.counts.parsed[said.msg_type] += 1
@@ -191,7 +193,7 @@ class Pipeline:
             by_key = streams.get(target)
             stream = by_key.get(key) if by_key is not None else None
             if stream is None:
-                stream = context.stream(target, key, self._symbol(rule, key))
+                stream = context.stream(target, key, self._symbol(context, rule, key))
             stream.n = n = stream.n + 1
             records.append(f"{stream.head}{n}{context.mid}{rx_ns}{body}")
             if target == "definition" and said.is_definition:
@@ -223,14 +225,18 @@ class Pipeline:
             context.seen[market, msg_type] = seen
         return seen
 
-    def _symbol(self, rule: str, key: str) -> str:
-        return plain(symbol_name(rule, key, self.tickers))
+    def _symbol(self, context: Context, rule: str, key: str) -> str:
+        return plain(symbol_name(rule, key, context.tickers if key in context.tickers else self.tickers))
 
-    def _learn(self, isin: str, ticker: str) -> None:
-        if ticker and self.tickers.get(isin) != ticker:
+    def _learn(self, context: Context, isin: str, ticker: str) -> None:
+        if not ticker or context.tickers.get(isin) == ticker:
+            return
+        known = context.tickers.get(isin) or self.tickers.get(isin)
+        context.tickers[isin] = ticker
+        if context.origin == LIVE:  # what a replay learns of another day names no live stream
             self.tickers[isin] = ticker
-            for known in self.contexts.values():
-                known.rename(isin, plain(ticker))
+        if known != ticker:
+            context.rename(isin, plain(ticker))
 
     def _gap(self, context: Context, rx_ns: int, data: bytes, records: list[str]) -> None:
         gap = json.loads(data)
