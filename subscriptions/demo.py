@@ -1,10 +1,12 @@
-"""Builds the demo's rows: exchange, feeds with lines, products, and one subscriber who may see everything."""
+"""Builds the demo's rows: exchange, feeds, lines, instruments, products, and a subscriber who may see everything."""
 
 import datetime
 from collections.abc import Sequence
 
 from feeds.config import LINE_NAMES, MARKETS
-from feeds.models import Exchange, Feed, Line
+from feeds.models import Exchange, Feed, Instrument, Line
+from feeds.simulator.exchange import Exchange as SimulatedExchange
+from feeds.simulator.rules import RULES
 from subscriptions import api_keys
 from subscriptions.entitlements import CHANNELS, LEVEL_MAX, SCOPES
 from subscriptions.models import ApiKey, Contract, Entitlement, Product, Subscriber
@@ -51,6 +53,23 @@ def feeds(addresses: Sequence[LineAddress], *, replace_lines: bool) -> None:
         Line.objects.get_or_create(
             feed=feed, name=name, defaults={"group": group, "port": port, "interface": interface}
         )
+
+
+def instruments() -> int:
+    """The simulated exchange's listings, as its definitions will say them; returns how many were not known.
+
+    So the first client need not wait for the first definitions. What an exchange has said already stays.
+    """
+    simulated = {name: tuple(market for market in markets if market in RULES) for name, markets in FEEDS.items()}
+    listed = [
+        Instrument(isin=one.isin, ticker=one.listing.ticker, market=market.name, name=one.listing.name)
+        for market in SimulatedExchange(simulated).markets
+        for one in market.securities
+    ]
+    isins = set(Instrument.objects.values_list("isin", flat=True))
+    tickers = set(Instrument.objects.values_list("market", "ticker"))
+    new = [one for one in listed if one.isin not in isins and (one.market, one.ticker) not in tickers]
+    return len(Instrument.objects.bulk_create(new))
 
 
 def subscriber() -> Subscriber:

@@ -18,7 +18,8 @@ from subscriptions.gateway.status import drops, gateway_counts, session_rows
 log = logging.getLogger(__name__)
 
 SWEEP_S = 1.0
-INSTRUMENTS_S = 15.0  # between two readings; a symbol that records name is known at once
+INSTRUMENTS_S = 15.0  # between two readings while nothing new is named
+INSTRUMENTS_NEW_S = 2.0  # between two readings while records name symbols that were not named before
 RATES_OVER_S = 1.0
 
 
@@ -144,13 +145,19 @@ class GatewayWorker:
         metrics.STREAMS.set(len(self.layer.hub.origins["live"]))
 
     async def _refresh_instruments(self) -> None:
+        """New names in records (a name is known at once, its market from here on) mean new rows: read them soon."""
+        clock, named, due_s = asyncio.get_running_loop().time, -1, 0.0
         while True:
-            await self._read_instruments()
-            await asyncio.sleep(INSTRUMENTS_S)
+            now_named = len(self.layer.hub.symbols)
+            if (now_named != named or clock() >= due_s) and await self._read_instruments():
+                named, due_s = now_named, clock() + INSTRUMENTS_S
+            await asyncio.sleep(INSTRUMENTS_NEW_S)
 
-    async def _read_instruments(self) -> None:
-        """A database that fails leaves the catalog as it was."""
+    async def _read_instruments(self) -> bool:
+        """False when the database fails; the catalog stays as it was."""
         try:
             self.layer.catalog.replace(await self.edges.read_instruments())
         except Exception as error:
             log.warning("instruments not read: %s: %s", type(error).__name__, error)
+            return False
+        return True

@@ -17,7 +17,9 @@ from pytest_django import Settings
 
 from feeds.checks import feeds_can_be_received
 from feeds.feed_rows import load_feeds
-from feeds.models import Line
+from feeds.models import Instrument, Line
+from feeds.simulator.exchange import Exchange
+from subscriptions import demo
 from subscriptions.authentication import AuthError, anonymous_grant, authenticate
 from subscriptions.entitlements import effective_access
 from subscriptions.grants import nanoseconds
@@ -128,3 +130,29 @@ def test_a_broken_demo_file_is_named(data_dir: Path) -> None:
     password, key = run()
     assert password
     assert authenticate(key, None).subscriber == "demo"
+
+
+def test_it_knows_the_instruments_that_the_simulated_exchange_defines(data_dir: Path) -> None:
+    run()
+    exchange = Exchange({feed: markets[:1] for feed, markets in demo.FEEDS.items()})
+    exchange.set_time(1_795_140_900_000_000_000, day_time_s=36_000)
+    defined = set()
+    while len(defined) < 154:
+        for message in exchange.take(500):
+            if message.msg_type == "d":
+                fields = dict(field.split("=", 1) for field in message.data.decode().split("\x01")[:-1])
+                defined.add((message.isin, fields["30624"], message.market))
+    assert defined == set(Instrument.objects.values_list("isin", "ticker", "market"))
+
+
+def test_instruments_that_were_learnt_or_edited_stay(data_dir: Path) -> None:
+    run("--no-instruments")
+    assert not Instrument.objects.exists()
+    Instrument.objects.create(isin="VN000000FPT1", ticker="FPT", market="STO", name="as it was learnt")
+    Instrument.objects.create(isin="VN000000XXX5", ticker="VNM", market="STO")
+    run()
+    rows = dict(Instrument.objects.filter(ticker__in=["FPT", "VNM", "SSI"]).values_list("ticker", "name"))
+    assert rows == {"FPT": "as it was learnt", "VNM": "", "SSI": "SSI Securities"}
+    count = Instrument.objects.count()
+    run()
+    assert Instrument.objects.count() == count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 from typing import Any
 
 from django.conf import settings
@@ -26,8 +27,13 @@ class Command(BaseCommand):
             "--rate", type=int, default=300, metavar="N", help="the exchange's messages/s (default 300)"
         )
 
-    def handle(self, *, simulator: bool, rate: int, **_: Any) -> None:
+        parser.add_argument(
+            "--say-from", type=int, metavar="FD", help="print the lines of this file descriptor too, once it listens"
+        )
+
+    def handle(self, *, simulator: bool, rate: int, say_from: int | None, **_: Any) -> None:
         mdds = settings.MDDS
+        greeting = _read_all(say_from) if say_from is not None else ""
         if not mdds.embedded:
             raise CommandError(f"MDDS_BUS is {mdds.bus_url.split('@')[-1]!r}: run_all is for memory://; see the README")
         # The applications are imported here: asgi.py loads Django's apps, which this command runs in already.
@@ -36,6 +42,7 @@ class Command(BaseCommand):
 
         def say() -> None:
             host = "127.0.0.1" if mdds.host in ("0.0.0.0", "::") else mdds.host
+            self.stdout.write(greeting, ending="")
             self.stdout.write(f"portal: http://{host}:{mdds.base_port}/portal/")
             self.stdout.write(f"stream: ws://{host}:{mdds.base_port}/stream/v1")
             self.stdout.flush()
@@ -51,3 +58,11 @@ class Command(BaseCommand):
         gc.freeze()  # what is loaded now stays: the collector need not walk it again
         logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
         run_workers(workers, metrics_port=mdds.metrics_port("gateway"))
+
+
+def _read_all(descriptor: int) -> str:
+    try:
+        with os.fdopen(descriptor) as file:
+            return file.read()
+    except OSError as error:
+        raise CommandError(f"--say-from {descriptor}: {error.strerror}") from error

@@ -20,13 +20,19 @@ OPERATOR = "demo"
 
 
 class Command(BaseCommand):
-    help = "Sets up the demo's exchange, feeds, products, subscriber, operator and key. May be run again."
+    help = "Sets up the demo's exchange, feeds, instruments, products, subscriber, operator and key. May be run again."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "--unicast",
             action="store_true",
             help="lines are plain UDP ports of 127.0.0.1, for a machine without multicast",
+        )
+        parser.add_argument(
+            "--no-instruments",
+            action="store_false",
+            dest="instruments",
+            help="without those of the simulated exchange; they are learnt from the definitions that come",
         )
 
     def handle(self, *args: object, **options: Any) -> None:
@@ -43,6 +49,8 @@ class Command(BaseCommand):
         with transaction.atomic():
             # Lines an operator edited stay, until the base port or the kind of line is another.
             demo.feeds(addresses, replace_lines="lines" in kept and kept["lines"] != lines)
+            if options["instruments"]:
+                demo.instruments()
             key = demo.key(demo.subscriber(), kept.get("key"), site_secret=settings.SECRET_KEY, now=timezone.now())
             shown = _operator(password)
             _write(path, {"user": OPERATOR, "password": password, "key": key, "lines": lines})
