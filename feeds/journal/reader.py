@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from bisect import bisect_right
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from feeds.journal.segments import NS, START, Position, segment_names
 from feeds.journal.time_index import read_index
 
 READ_BYTES = 1 << 20
-LOOK_EVERY = 5  # empty reads, the first included
+FOLDER_TICK_NS = 50_000_000
 # Two sockets are drained in turn, so neighbouring blocks may overlap in time by a batch; seek this much earlier.
 SEEK_MARGIN_NS = NS
 
@@ -26,13 +27,13 @@ class JournalReader:
         self.segments_missing = 0
         self._name = ""
         self._fd = -1
-        self._empty_reads = 0
+        self._listing: list[str] = []
+        self._listed_ns = 0
 
     def close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
         self._fd, self._name = -1, ""
-        self._empty_reads = 0
 
     def read(self, position: Position, bytes_max: int = READ_BYTES) -> tuple[list[Block], Position]:
         """Blocks from `position` on (about `bytes_max`, at least one when there is one) and the position behind them.
@@ -81,17 +82,31 @@ class JournalReader:
         return True
 
     def _following(self, segment: str) -> str | None:
-        return next((name for name in segment_names(self.folder) if name > segment), None)
+        """The segment after `segment`. The listing is kept while the folder has not changed: a follower at the tail
+        asks hundreds of times a second."""
+        try:
+            changed_ns = self.folder.stat().st_mtime_ns
+        except FileNotFoundError:
+            return None
+        if changed_ns != self._listed_ns:
+            # A file made within the same tick of the folder's clock would not show: such a listing is not kept.
+            settled = time.time_ns() - changed_ns > FOLDER_TICK_NS
+            self._listing = segment_names(self.folder)
+            self._listed_ns = changed_ns if settled else 0
+        return next((name for name in self._listing if name > segment), None)
 
     def _read_here(self, position: Position, bytes_max: int) -> tuple[list[Block], Position, bool]:
         """Blocks of the open segment; the third value says whether reading on makes sense at once."""
         name, offset = position
         buffer = os.pread(self._fd, bytes_max, offset)
         if not buffer:
-            # Listing the folder costs more than the read: a follower at the tail looks for a new segment now and then.
-            self._empty_reads += 1
-            following = self._following(name) if self._empty_reads % LOOK_EVERY == 1 else None
-            return ([], Position(following, 0), True) if following else ([], position, False)
+            following = self._following(name)
+            if following is None:
+                return [], position, False
+            # A segment with a successor is final; what was appended between our read and the rotation is read first.
+            buffer = os.pread(self._fd, bytes_max, offset)
+            if not buffer:
+                return [], Position(following, 0), True
         found = scan(buffer, final=False)
         self.bad_bytes += found.bad_bytes
         if found.end:
