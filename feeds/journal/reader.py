@@ -117,12 +117,13 @@ class JournalReader:
         """Nothing whole at `position`: the block is larger than the read, is being written, or is bad for good."""
         name, offset = position
         if len(buffer) == bytes_max:
-            rest = (
-                os.fstat(self._fd).st_size - offset
-            )  # a damaged length may claim anything; the file has the last word
+            # A damaged length may claim anything; the file has the last word.
+            rest = os.fstat(self._fd).st_size - offset
             return self._read_here(position, max(bytes_max + 1, min(_claimed(buffer), rest)))
-        found = scan(buffer, final=True)
         following = self._following(name)
+        if following is not None:  # final now, and perhaps whole by now
+            buffer = os.pread(self._fd, bytes_max, offset)
+        found = scan(buffer, final=True)
         if following is not None:
             self.bad_bytes += found.bad_bytes
             return found.blocks, Position(name, offset + found.end), not found.blocks
