@@ -1,5 +1,6 @@
 """How the admin looks: its title and the groups of its sidebar."""
 
+from django.templatetags.static import static
 from django.urls import reverse_lazy
 
 
@@ -19,6 +20,7 @@ UNFOLD: dict[str, object] = {
     "SITE_SUBHEADER": "Market data distribution",
     "SITE_SYMBOL": "stacked_line_chart",
     "SITE_URL": "/",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("portal/icon.svg")}],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SIDEBAR": {
@@ -47,6 +49,7 @@ UNFOLD: dict[str, object] = {
             {
                 "title": "Operation",
                 "items": [
+                    _item("Replays", "replay", "replay.replayjob"),
                     _item("Audit", "history", "subscriptions.auditentry"),
                     _item("Users", "person", "auth.user"),
                     _item("Roles", "group", "auth.group"),
