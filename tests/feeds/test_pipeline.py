@@ -75,8 +75,8 @@ def test_a_gap_is_one_record_of_partition_0_with_exact_range_and_times() -> None
     assert gaps == [
         {
             "ch": "status", "s": "feed:KRX", "n": 1, "ep": "20261120-1", "rx": at + 300 * MS, "q": None, "m": "STO",
-            "bd": None, "mt": "gap", "ts": "2026-11-20T02:15:00.302Z", "event": "gap", "stream": "STO.market", "from": 2,
-            "to": 4, "count": 3, "t0": at - MS, "t1": at,
+            "bd": None, "mt": "gap", "ts": "2026-11-20T02:15:00.302Z", "event": "gap", "stream": "STO.market",
+            "from": 2, "to": 4, "count": 3, "t0": at - MS, "t1": at,
         }
     ]  # fmt: skip
     assert path.counts.gaps == 4  # every partition knows of it, so that late copies are told from duplicates

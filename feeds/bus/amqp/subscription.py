@@ -88,16 +88,20 @@ class AmqpSubscription:
         if self._generation > 1 and self._on_reconnect is not None:
             self._on_reconnect()
         wire = await channel.get_underlay_channel()
+        cancelled = asyncio.Event()  # the broker does so when the queue is deleted; the channel stays open
+        wire.on_consumer_cancel_callbacks.add(lambda _frame: cancelled.set())
         await wire.basic_consume(queue.name, self._receive, no_ack=False)
         closed = asyncio.ensure_future(channel.closed())
+        gone = asyncio.create_task(cancelled.wait())
         acking = asyncio.create_task(self._write_acks(channel))
         try:
-            await asyncio.wait({closed, acking}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({closed, gone, acking}, return_when=asyncio.FIRST_COMPLETED)
             if acking.done():
                 acking.result()
-            raise BusDown(f"{self._link.name}: the channel was closed")
+            raise BusDown(f"{self._link.name}: {'the queue was deleted' if gone.done() else 'the channel was closed'}")
         finally:
             closed.cancel()
+            gone.cancel()
             acking.cancel()
 
     async def _receive(self, message: DeliveredMessage) -> None:
