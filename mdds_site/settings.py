@@ -122,5 +122,9 @@ LOGGING = {
     "formatters": {"line": {"()": "mdds_site.log_lines.OneLineFormatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": MDDS.log_level},
-    "loggers": {"django": {"handlers": [], "propagate": True}, "daphne.http_protocol": {"level": "WARNING"}},
+    "loggers": {
+        "django": {"handlers": [], "propagate": True},
+        "daphne.http_protocol": {"level": "WARNING"},
+        "kombu.connection": {"level": "ERROR"},  # it warns that memory:// names no host
+    },
 }
