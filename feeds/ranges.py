@@ -33,6 +33,8 @@ class Ranges:
             return False
         low, high = self._ranges[at]
         self._ranges[at : at + 1] = [r for r in ((low, number - 1), (number + 1, high)) if r[0] <= r[1]]
+        if len(self._ranges) > self.ranges_max:
+            del self._ranges[0]
         return True
 
     def __contains__(self, number: int) -> bool:

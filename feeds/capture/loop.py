@@ -65,6 +65,7 @@ class CaptureLoop(threading.Thread):
         writer, lines = self.writer, self.lines
         while True:
             poll.poll()
+            stopping = self._stopping  # looked at before the last draw, so that what came before the stop is read
             more = True
             while more:
                 more = False
@@ -78,7 +79,7 @@ class CaptureLoop(threading.Thread):
                 self.waker.wake()
                 if writer.unsynced_bytes >= SYNC_BYTES:
                     self.sync_due.set()
-            if self._stopping:
+            if stopping:
                 return
 
     def _append(self, entries: list[Entry]) -> None:
