@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rate", type=int, default=30_000, help="messages per second, each on both lines")
     parser.add_argument("--seconds", type=int, default=30)
     parser.add_argument("--symbols", type=int, default=400)
-    parser.add_argument("--partitions", type=int, default=4)
+    parser.add_argument("--partitions", type=int, default=1, help="of RAW; one is right for two cores (default 1)")
     parser.add_argument(
         "--live", action="store_true", help="make messages while sending (default: prepared, sending measured alone)"
     )

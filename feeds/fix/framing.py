@@ -43,12 +43,13 @@ class FramingError(ValueError):
 def checksum(data: bytes, start: int, end: int) -> int:
     """Sum of the bytes start..end modulo 256.
 
-    The low half of adler32 is 1 + the sum of the bytes modulo 65,521; a slice of 256 bytes sums to at most 65,280, so
-    the sum is exact (measured 0.25 µs for 451 bytes, `sum()` 1.8 µs).
+    The low half of adler32 is 1 + the sum of the bytes modulo 65,521; a slice of 256 bytes sums to at most 65,280, one
+    of 512 bytes below 128 to at most 65,024, so the sum is exact (measured 0.25 µs for 451 bytes, `sum()` 1.8 µs).
     """
+    step = SUM_BYTES if data.isascii() else 256
     total = 0
-    for at in range(start, end, 256):
-        total += adler32(data[at : min(at + 256, end)]) - 1
+    for at in range(start, end, step):
+        total += adler32(data[at : min(at + step, end)]) - 1
     return total & 0xFF
 
 
@@ -69,8 +70,11 @@ def is_whole(data: bytes, head: re.Match[bytes]) -> bool:
     end = len(data) - TRAILER_BYTES
     if int(head[1]) + head.end(1) + 1 != end or data[end - 1] != 1:
         return False
-    if end <= SUM_BYTES and data.isascii():
-        return data[end:] == CHECKSUMS[(adler32(data[:end]) - 1) & 0xFF]
+    if end <= 2 * SUM_BYTES and data.isascii():  # at most two slices: most messages
+        total = (
+            adler32(data[:end]) if end <= SUM_BYTES else adler32(data[:SUM_BYTES]) + adler32(data[SUM_BYTES:end]) - 1
+        )
+        return data[end:] == CHECKSUMS[(total - 1) & 0xFF]
     return data[end:] == CHECKSUMS[checksum(data, head.start(), end)]
 
 

@@ -95,12 +95,15 @@ class Translator:
         if not text.startswith(start):
             return None
         end = size - 7
-        if end > SUM_BYTES or not text.isascii():
-            if data[end:] != CHECKSUMS[checksum(data, 0, end)]:
-                return None
-            end = len(text) - 7
-        elif data[end:] != CHECKSUMS[(adler32(data[:end]) - 1) & 255]:
+        if end <= SUM_BYTES and text.isascii():
+            total = adler32(data[:end]) - 1
+        elif end <= 2 * SUM_BYTES and text.isascii():
+            total = adler32(data[:SUM_BYTES]) + adler32(data[SUM_BYTES:end]) - 2
+        else:
+            total = checksum(data, 0, end)
+        if data[end:] != CHECKSUMS[total & 255]:
             return None
+        end = len(text) - 7
         at = len(start)
         count = text.find(GROUP_COUNT, at)
         layouts = self.layouts.get(text[at : at + 2] + text[count + 5 : count + 8] if count > 0 else text[at : at + 2])
