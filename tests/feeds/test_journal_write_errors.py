@@ -14,7 +14,8 @@ import pytest
 
 from feeds.journal import JournalWriteError, JournalWriter
 from feeds.journal import writer as writer_module
-from tests.feeds.journals import entries, entries_of
+from tests.feeds.journals import entries, entries_of, segments
+from tests.feeds.test_journal_damage import BLOCK_BYTES
 
 Write = Callable[[int, memoryview], int]
 
@@ -53,6 +54,8 @@ def run(folder: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch) -> list[str]:
                     break
                 except JournalWriteError as error:
                     met.append(errno.errorcode[error.errno or 0])
+                    assert entries_of(folder) == entries(1, 3 * n)
+                    assert segments(folder)[-1].stat().st_size % BLOCK_BYTES == 0, "half a block is left"
     writer.close()
     return met
 
