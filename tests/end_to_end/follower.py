@@ -21,7 +21,8 @@ Record = dict[str, Any]
 
 
 class Follower:
-    """Subscribes `symbols` of `channels` without a snapshot. `connections` has the data frames of each connection."""
+    """Subscribes `symbols` of `channels` without a snapshot. `connections` has the data frames of each one that was
+    subscribed: a gateway that goes or comes may turn a client away."""
 
     def __init__(
         self,
@@ -102,7 +103,6 @@ class Follower:
             socket.send(json.dumps(operation))
         answers = 0
         frames: list[str] = []
-        self.connections.append(frames)
         for message in socket:
             text = str(message)
             if text.startswith("["):
@@ -115,6 +115,7 @@ class Follower:
                 assert control["sid"] is not None, control
                 answers += 1
                 if answers == len(self._operations):
+                    self.connections.append(frames)
                     self._ready.set()
             elif control["t"] in ("notice", "error", "gap"):
                 self.notices.append(control)

@@ -24,6 +24,7 @@ from tests.end_to_end.truth import (
 pytestmark = [pytest.mark.services, pytest.mark.slow]
 
 RATE = 1_500
+BACK_S_MAX = 30.0
 CAUGHT_UP_S_MAX = 30.0
 SKEW_NS = 1_000_000_000  # partitions are not equally far, and the exchange's time is not the receive time
 
@@ -32,13 +33,14 @@ def test_a_killed_capture_misses_what_came_meanwhile_and_says_so(
     distributed: System, truth_path: Path, seed: int
 ) -> None:
     with Follower(distributed) as follower:
-        traffic = Traffic(distributed, "STX", truth_path, rate=RATE, seconds=12, seed=seed)
-        follower.wait_for(lambda: follower.count > RATE * 2, timeout_s=20)
+        traffic = Traffic(distributed, "STX", truth_path, rate=RATE, seed=seed)
+        wait_for_more(follower)
         killed_ns = time.time_ns()
         distributed.kill("run_capture")
         time.sleep(1.0)
         distributed.start("run_capture", "run_capture")
-        truth = traffic.wait()
+        wait_for_more(follower)
+        truth = traffic.stop()
         arrived = {data for _, data in journaled(distributed.data_dir / "journal" / "STX")}
         expected = expected_keys(message for message in truth if message.data in arrived)
         follower.wait_for(lambda: follower.count >= sum(expected.values()), timeout_s=CAUGHT_UP_S_MAX)
@@ -62,14 +64,14 @@ def test_a_killed_capture_misses_what_came_meanwhile_and_says_so(
 
 def test_a_killed_publisher_and_a_killed_parser_lose_nothing(distributed: System, truth_path: Path, seed: int) -> None:
     with Follower(distributed) as follower:
-        traffic = Traffic(distributed, "DVX", truth_path, rate=RATE, seconds=14, seed=seed)
+        traffic = Traffic(distributed, "DVX", truth_path, rate=RATE, seed=seed)
         for worker in ("run_publisher", "run_parser"):
-            before = follower.count
-            follower.wait_for(lambda seen=before: follower.count > seen + RATE, timeout_s=20)  # type: ignore[misc]
+            wait_for_more(follower)
             distributed.kill(worker)
             time.sleep(0.5)
             distributed.start(worker, worker)
-        truth = traffic.wait()
+        wait_for_more(follower)
+        truth = traffic.stop()
         expected = expected_keys(truth)
         follower.wait_for(lambda: follower.count >= sum(expected.values()), timeout_s=CAUGHT_UP_S_MAX)
         follower.wait_until_quiet(idle_s=1.0, timeout_s=10)
@@ -85,16 +87,17 @@ def test_a_client_comes_back_to_a_restarted_gateway(
     distributed: System, truth_path: Path, seed: int, killed: bool
 ) -> None:
     with Follower(distributed) as follower:
-        traffic = Traffic(distributed, "UPX", truth_path, rate=RATE, seconds=9, seed=seed)
-        follower.wait_for(lambda: follower.count > RATE * 2, timeout_s=20)
+        traffic = Traffic(distributed, "UPX", truth_path, rate=RATE, seed=seed)
+        wait_for_more(follower)
         stopped_ns = time.time_ns()
         if killed:
             distributed.kill("run_gateway")
         else:
             assert distributed.stop("run_gateway") == 0
         distributed.start("run_gateway", "run_gateway")
-        truth = traffic.wait()
-        follower.wait_for(lambda: len(follower.connections) == 2, timeout_s=20)
+        follower.wait_for(lambda: len(follower.connections) == 2, timeout_s=BACK_S_MAX)
+        wait_for_more(follower)
+        truth = traffic.stop()
         follower.wait_until_quiet(idle_s=1.0, timeout_s=20)
         first, second = follower.records_of(0), follower.records_of(1)
     assert first
@@ -110,3 +113,9 @@ def test_a_client_comes_back_to_a_restarted_gateway(
     assert max(times) < min(record["rx"] for record in second) + SKEW_NS
     last = {(record["ch"], record["s"]): record["n"] for record in first}
     assert all(record["n"] > last.get((record["ch"], record["s"]), 0) for record in second)
+
+
+def wait_for_more(follower: Follower) -> None:
+    """Until more than a second's records have come since now."""
+    seen = follower.count
+    follower.wait_for(lambda: follower.count > seen + 2 * RATE, timeout_s=BACK_S_MAX)

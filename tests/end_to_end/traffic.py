@@ -15,9 +15,9 @@ END_S_MAX = 30.0
 
 
 class Traffic:
-    """One run on one feed for `seconds`; on two lines, without faults of its own."""
+    """One run on one feed, for `seconds` or until it is stopped; on two lines, without faults of its own."""
 
-    def __init__(self, system: System, feed: str, truth_path: Path, *, rate: int, seconds: int, seed: int) -> None:
+    def __init__(self, system: System, feed: str, truth_path: Path, *, rate: int, seed: int, seconds: int = 60) -> None:
         self.feed = feed
         self.truth_path = truth_path
         self._system = system
@@ -33,6 +33,11 @@ class Traffic:
         assert self._process.wait(self._seconds + END_S_MAX) == 0, self._system.log(self._name)
         del self._system.processes[self._name]
         return read_truth(self.truth_path)
+
+    def stop(self) -> list[TruthMessage]:
+        """End the run now; its truth without heartbeats."""
+        self._process.terminate()
+        return self.wait()
 
     def sent(self) -> dict[str, int]:
         """Datagrams by line, heartbeats included."""
