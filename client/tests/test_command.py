@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from mdds_client.testing import FakeGateway, FakeSession
 DEPTH = '{"ch":"depth","s":"FPT","n":1,"ep":"e1","bd":"G1","mt":"X","b":[[98500.10,1200]],"a":[[98600.0,700]]}'
 TRADE = '{"ch":"trade","s":"FPT","n":%d,"ep":"e1","bd":"G1","mt":"X","p":98500.10,"v":100,"name":"Công ty"}'
 
+END_S_MAX = 20.0
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -25,24 +28,27 @@ class Ended:
     err: str
 
 
-async def start(*arguments: str, **environment: str) -> asyncio.subprocess.Process:
+def start(*arguments: str, **environment: str) -> subprocess.Popen[bytes]:
+    return spawn([sys.executable, "-m", "mdds_client", *arguments], **environment)
+
+
+def spawn(command: list[str], **environment: str) -> subprocess.Popen[bytes]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MDDS_")}
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "mdds_client",
-        *arguments,
-        env={**clean, **environment},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    return subprocess.Popen(command, env={**clean, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+async def ended(process: subprocess.Popen[bytes]) -> Ended:
+    """Waited for in a thread: asyncio's own pipes may outlive the test's loop, and their warning meets a later test."""
+    with process:
+        try:
+            out, err = await asyncio.to_thread(process.communicate, timeout=END_S_MAX)
+        finally:
+            process.kill()
+    return Ended(process.returncode, out.decode(), err.decode())
 
 
 async def run(*arguments: str, **environment: str) -> Ended:
-    process = await start(*arguments, **environment)
-    out, err = await asyncio.wait_for(process.communicate(), 20)
-    assert process.returncode is not None
-    return Ended(process.returncode, out.decode(), err.decode())
+    return await ended(start(*arguments, **environment))
 
 
 async def both_channels(session: FakeSession) -> None:
@@ -56,23 +62,23 @@ async def both_channels(session: FakeSession) -> None:
 
 async def test_json_lines_are_the_bytes_that_came() -> None:
     async with FakeGateway(both_channels) as gateway:
-        ended = await run("sub", "FPT", "--json", "--count", "3", MDDS_URL=gateway.url, MDDS_API_KEY="mdds_live_k")
-    assert (ended.code, ended.out) == (0, f"{DEPTH}\n{TRADE % 1}\n{TRADE % 2}\n")
+        done = await run("sub", "FPT", "--json", "--count", "3", MDDS_URL=gateway.url, MDDS_API_KEY="mdds_live_k")
+    assert (done.code, done.out) == (0, f"{DEPTH}\n{TRADE % 1}\n{TRADE % 2}\n")
     assert gateway.sessions[0].authorization == "Bearer mdds_live_k"
     assert [operation["ch"] for operation in gateway.operations] == ["depth", "trade"]
 
 
 async def test_a_pipe_gets_json_and_gaps_go_to_stderr() -> None:
     async with FakeGateway(both_channels) as gateway:
-        ended = await run("sub", "FPT", "--seconds", "0.5", "--url", gateway.url, "--key", "k")
-    assert ended.code == 0
-    assert ended.out.splitlines() == [DEPTH, TRADE % 1, TRADE % 2, TRADE % 4]
-    assert ended.err == "mdds: gap: trade FPT 3..3 lost\n"
+        done = await run("sub", "FPT", "--seconds", "0.5", "--url", gateway.url, "--key", "k")
+    assert done.code == 0
+    assert done.out.splitlines() == [DEPTH, TRADE % 1, TRADE % 2, TRADE % 4]
+    assert done.err == "mdds: gap: trade FPT 3..3 lost\n"
 
 
 async def test_options_become_the_operation() -> None:
     async with FakeGateway() as gateway:
-        ended = await run(
+        done = await run(
             "sub",
             "*",
             "--ch",
@@ -87,7 +93,7 @@ async def test_options_become_the_operation() -> None:
             "--url",
             gateway.url,
         )
-    assert (ended.code, ended.out) == (0, "")
+    assert (done.code, done.out) == (0, "")
     assert gateway.operations[0] == {
         "op": "sub",
         "ch": "index",
@@ -112,10 +118,10 @@ async def test_options_become_the_operation() -> None:
 )
 async def test_wrong_usage_is_one_clear_line_and_2(arguments: tuple[str, ...], said: str) -> None:
     async with FakeGateway() as gateway:
-        ended = await run(*arguments, MDDS_URL=gateway.url)
-    assert ended.code == 2
-    assert said in ended.err.splitlines()[-1]
-    assert "Traceback" not in ended.err
+        done = await run(*arguments, MDDS_URL=gateway.url)
+    assert done.code == 2
+    assert said in done.err.splitlines()[-1]
+    assert "Traceback" not in done.err
 
 
 def refusing(code: str, message: str) -> Any:
@@ -145,8 +151,8 @@ async def test_a_refused_key_is_3_and_cannot_steer_the_terminal() -> None:
 
 async def test_not_entitled_and_unknown_symbols_are_4() -> None:
     async with FakeGateway(refusing("NOT_ENTITLED", "acme has no product with depth")) as gateway:
-        ended = await run("sub", "FPT", "--url", gateway.url)
-    assert ended == Ended(4, "", "mdds: acme has no product with depth (NOT_ENTITLED)\n")
+        done = await run("sub", "FPT", "--url", gateway.url)
+    assert done == Ended(4, "", "mdds: acme has no product with depth (NOT_ENTITLED)\n")
 
     async def unknown(session: FakeSession) -> None:
         await session.welcome()
@@ -154,8 +160,8 @@ async def test_not_entitled_and_unknown_symbols_are_4() -> None:
         await session.serve()
 
     async with FakeGateway(unknown) as gateway:
-        ended = await run("sub", "XXX", "--ch", "trade", "--url", gateway.url)
-    assert ended == Ended(4, "", "mdds: trade XXX: symbol unknown (SYMBOL_UNKNOWN)\n")
+        done = await run("sub", "XXX", "--ch", "trade", "--url", gateway.url)
+    assert done == Ended(4, "", "mdds: trade XXX: symbol unknown (SYMBOL_UNKNOWN)\n")
 
 
 async def test_what_is_partly_refused_is_a_warning() -> None:
@@ -166,9 +172,9 @@ async def test_what_is_partly_refused_is_a_warning() -> None:
         await session.serve()
 
     async with FakeGateway(script) as gateway:
-        ended = await run("sub", "FPT", "XXX", "--ch", "trade", "--count", "1", "--url", gateway.url)
-    assert ended.code == 0
-    assert ended.err == "mdds: trade XXX: symbol unknown (trade XXX, SYMBOL_UNKNOWN)\n"
+        done = await run("sub", "FPT", "XXX", "--ch", "trade", "--count", "1", "--url", gateway.url)
+    assert done.code == 0
+    assert done.err == "mdds: trade XXX: symbol unknown (trade XXX, SYMBOL_UNKNOWN)\n"
 
 
 async def test_no_server_is_5() -> None:
@@ -180,13 +186,13 @@ async def test_no_server_is_5() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_ctrl_c_ends_at_once_without_a_traceback(number: signal.Signals) -> None:
     async with FakeGateway(both_channels) as gateway:
-        process = await start("sub", "FPT", "--url", gateway.url)
+        process = start("sub", "FPT", "--url", gateway.url)
         assert process.stdout is not None
-        await asyncio.wait_for(process.stdout.readline(), 10)
+        assert await asyncio.to_thread(process.stdout.readline)
         process.send_signal(number)
-        _, err = await asyncio.wait_for(process.communicate(), 5)
-    assert process.returncode == 130
-    assert b"Traceback" not in err
+        last = await ended(process)
+    assert last.code == 130
+    assert "Traceback" not in last.err
 
 
 async def test_a_closed_pipe_ends_it_quietly() -> None:
@@ -197,15 +203,11 @@ async def test_a_closed_pipe_ends_it_quietly() -> None:
             await session.frame(f"[{TRADE % n}]")
 
     async with FakeGateway(endless) as gateway:
-        process = await asyncio.create_subprocess_shell(
-            f"{sys.executable} -m mdds_client sub FPT --ch trade --url {gateway.url} | head -2",
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, err = await asyncio.wait_for(process.communicate(), 15)
-    assert out.decode().splitlines() == [TRADE % 1, TRADE % 2]
-    assert b"Traceback" not in err
-    assert b"BrokenPipe" not in err
+        command = f"{sys.executable} -m mdds_client sub FPT --ch trade --url {gateway.url} | head -2"
+        last = await ended(spawn(["/bin/sh", "-c", command]))
+    assert last.out.splitlines() == [TRADE % 1, TRADE % 2]
+    assert "Traceback" not in last.err
+    assert "BrokenPipe" not in last.err
 
 
 async def test_a_reconnect_is_told_on_stderr_and_streams_go_on() -> None:
@@ -222,10 +224,10 @@ async def test_a_reconnect_is_told_on_stderr_and_streams_go_on() -> None:
         await session.serve()
 
     async with FakeGateway(closes, goes_on) as gateway:
-        ended = await run("sub", "FPT", "--ch", "trade", "--count", "2", "--url", gateway.url)
-    assert ended.out.splitlines() == [TRADE % 1, TRADE % 2]
-    assert "mdds: reconnecting in" in ended.err
-    assert "SHUTDOWN" in ended.err
+        done = await run("sub", "FPT", "--ch", "trade", "--count", "2", "--url", gateway.url)
+    assert done.out.splitlines() == [TRADE % 1, TRADE % 2]
+    assert "mdds: reconnecting in" in done.err
+    assert "SHUTDOWN" in done.err
 
 
 async def test_book_in_a_pipe_is_its_images() -> None:
@@ -236,8 +238,8 @@ async def test_book_in_a_pipe_is_its_images() -> None:
         await session.serve()
 
     async with FakeGateway(script) as gateway:
-        ended = await run("book", "FPT", "--count", "1", "--url", gateway.url)
-    assert ended == Ended(0, DEPTH + "\n", "")
+        done = await run("book", "FPT", "--count", "1", "--url", gateway.url)
+    assert done == Ended(0, DEPTH + "\n", "")
     assert gateway.operations[0]["ch"] == "depth"
 
 

@@ -68,8 +68,9 @@ class GatewayProtocol(WebSocketsSansIOProtocol):
         self.close_now(int(CloseCode.NO_PONG), close_reason("NO_PONG"))
 
     def shutdown(self) -> None:
-        """uvicorn's end: it would wait for clients that do not read."""
-        super().shutdown()
+        """uvicorn's end: it would wait for clients that do not read, and fail on one whose close it has answered."""
+        if not self.transport.is_closing():
+            super().shutdown()
         self.loop.call_later(SHUTDOWN_S, self.transport.abort)
 
     # Access from the seat's sink

@@ -32,6 +32,7 @@ from subscriptions.gateway.server import GatewayServer
 from subscriptions.gateway.worker import GatewayWorker
 from subscriptions.protocol import SUBPROTOCOL_JSON, ProtocolError
 from tests.gateway import cast
+from tests.gateway.unread import UnreadSocket
 
 WAIT_S = 5.0
 
@@ -179,7 +180,7 @@ def closed_with(client: Client) -> tuple[int, dict[str, Any]]:
 class Client:
     """A client that reads frames one by one; `records` flattens data frames."""
 
-    def __init__(self, socket: ClientConnection) -> None:
+    def __init__(self, socket: ClientConnection | UnreadSocket) -> None:
         self.socket = socket
         self._ids = itertools.count(1)
 

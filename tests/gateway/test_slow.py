@@ -15,6 +15,7 @@ from subscriptions.gateway import outbox
 from subscriptions.gateway.layer import GatewaySettings
 from tests.gateway import cast
 from tests.gateway.running import Client, RunningGateway, running
+from tests.gateway.unread import UnreadSocket
 
 BOUND = 131_072
 PADDING = "x" * 400
@@ -36,8 +37,8 @@ def fill(gateway: RunningGateway, *, start: int, count: int) -> None:
 
 
 def stalled(gateway: RunningGateway) -> Client:
-    """A client that stops reading once its own small buffers are full."""
-    client = gateway.connect(max_queue=1)
+    """A client that follows both streams and from then on reads nothing but what the test asks for."""
+    client = Client(gateway.clients.enter_context(UnreadSocket(gateway.server.port)))
     client.frame()
     client.subscribe("trade", "FPT")
     client.subscribe("depth", "FPT")
@@ -50,15 +51,15 @@ def test_a_slow_client_is_told_and_every_record_is_accounted_for(narrow: Running
     quick.subscribe("trade", "FPT")
     published = 0
     while not narrow.call(lambda: any(seat.outbox.skipped for seat in narrow.layer.seats.values())):
-        fill(narrow, start=published + 1, count=500)
-        published += 500
-        assert [one["n"] for one in quick.records(500)] == list(range(published - 499, published + 1))
+        fill(narrow, start=published + 1, count=100)  # less than makes the quick one slow, should it be late
+        published += 100
+        assert [one["n"] for one in quick.records(100)] == list(range(published - 99, published + 1))
         assert published < 60_000, "the slow client never became slow"
         held = narrow.call(lambda: max(seat.outbox.measure() for seat in narrow.layer.seats.values()))
         assert held < BOUND + outbox.FRAME_BYTES_MAX + 100_000
 
     expected, trades, images, codes = 1, 0, 0, []
-    while expected <= published or "SLOW_END" not in codes:
+    while expected <= published or images < published or "SLOW_END" not in codes:
         frame = slow.frame()
         if isinstance(frame, dict):
             codes.append(frame["code"])
@@ -88,9 +89,9 @@ def test_a_client_that_never_reads_is_cut_with_4001(narrow: RunningGateway, monk
     quick.subscribe("trade", "FPT")
     published = 0
     while narrow.call(lambda: len(narrow.layer.seats)) == 2:
-        fill(narrow, start=published + 1, count=500)
-        published += 500
-        quick.records(500)
+        fill(narrow, start=published + 1, count=100)
+        published += 100
+        quick.records(100)
         assert published < 100_000, "the slow client was never cut"
     assert narrow.worker.stats()["closes"] == {"4001": 1}
     with pytest.raises(ConnectionClosed):
