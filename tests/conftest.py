@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from testbed.ports import free_base_port
 from testbed.postgresql import PrivatePostgreSQL
@@ -20,6 +21,10 @@ CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 # The synchronous browser API leaves its event loop running in the main thread until the session ends.
 BROWSER_FIXTURE = "playwright"
+
+# An example that takes long on a busy machine is no failure; a test that takes long has its timeout.
+hypothesis_settings.register_profile("mdds", deadline=None)
+hypothesis_settings.load_profile("mdds")
 
 _started: list[PrivateService] = []
 

@@ -16,7 +16,7 @@ from tests.metrics.scraping import Scrape, scrape
 QUIET_S_MAX = 30.0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     system = System(tmp_path_factory.mktemp("metrics") / "data", free_base_port())
     check = [sys.executable, str(ROOT / "bin" / "check_multicast.py"), str(system.base_port)]
@@ -32,7 +32,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         system.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def quiet(system: System) -> tuple[Scrape, dict[str, dict[str, object]]]:
     """What the metrics port says, and what the workers' heartbeats say of the same moment."""
     before, deadline = None, time.monotonic() + QUIET_S_MAX
