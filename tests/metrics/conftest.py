@@ -35,14 +35,15 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 @pytest.fixture(scope="package")
 def quiet(system: System) -> tuple[Scrape, dict[str, dict[str, object]]]:
     """What the metrics port says, and what the workers' heartbeats say of the same moment."""
-    before, deadline = None, time.monotonic() + QUIET_S_MAX
+    before, deadline = scrape(system), time.monotonic() + QUIET_S_MAX
     while time.monotonic() < deadline:
-        found, stats = scrape(system), system.stats()
-        # A whole second between two equal scrapes: the heartbeats have caught up with them.
-        if found.samples == before and scrape(system).samples == before:
-            return found, stats
-        before = found.samples
-        time.sleep(1.2)
+        time.sleep(1.2)  # more than a second between two equal scrapes: the heartbeats have caught up with them
+        found = scrape(system)
+        if found.samples == before.samples:
+            stats = system.stats()
+            if scrape(system).samples == found.samples:
+                return found, stats
+        before = found
     pytest.fail(f"the system does not become quiet\n{system.log('run_all')[-3000:]}")
 
 
