@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import ConsoleMessage, Page, expect
@@ -52,8 +53,14 @@ def _beating(site: PortalSite) -> Iterator[None]:
     process.wait(10)
 
 
+@pytest.fixture(scope="module")
+def session() -> list[Any]:
+    """The cookies of the login, once somebody has logged in: the password's hash costs a second each time."""
+    return []
+
+
 @pytest.fixture
-def portal(site: PortalSite, page: Page) -> Iterator[Page]:
+def portal(site: PortalSite, page: Page, session: list[Any]) -> Iterator[Page]:
     """A page that is logged in; at the end nothing may have been written to its console as an error."""
     errors: list[str] = []
 
@@ -63,14 +70,22 @@ def portal(site: PortalSite, page: Page) -> Iterator[Page]:
 
     page.on("console", note)
     page.on("pageerror", lambda error: errors.append(str(error)))
+    page.context.add_cookies(session)
     page.goto(f"{site.url}/")
+    if not session:
+        log_in(page, site)
+        session += page.context.cookies()
+    expect(page).to_have_url(f"{site.url}/portal/")
+    yield page
+    assert errors == []
+
+
+def log_in(page: Page, site: PortalSite) -> None:
     expect(page).to_have_url(f"{site.url}/portal/login/?next=/portal/")
     page.get_by_label("User name").fill(USER)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Log in").click()
     expect(page).to_have_url(f"{site.url}/portal/")
-    yield page
-    assert errors == []
 
 
 @pytest.mark.usefixtures("_beating")

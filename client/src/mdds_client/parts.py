@@ -43,7 +43,7 @@ class Part:
         return str(self.operation["ch"])
 
     def covers(self, symbol: str) -> bool:
-        return any(matches(granted, symbol) for granted in self.ok)
+        return symbol in self.ok or any(matches(granted, symbol) for granted in self.ok if granted.endswith("*"))
 
     def same_stream_as(self, operation: dict[str, Any]) -> bool:
         """Whether the operation asks for the same kind of stream: only its symbols and its snapshot may differ."""
