@@ -22,7 +22,8 @@ from feeds.bus.base import BusCounts, BusDown, Delivery, Outgoing, put_all
 RAW_PREFETCH = 1_000
 PARSED_PREFETCH = 2_000
 STREAM_PREFETCH = 200
-REFETCH_IDLE_S = 0.4  # a stream read that brings nothing for this long has caught up
+REFETCH_IDLE_S_MAX = 10.0  # a stream read that brings nothing for this long, its own mark neither, has failed
+MARK = "mark"  # header of the message that a refetch writes behind what it wants to read; readers of the stream skip it
 OPEN_S_MAX = 30.0
 
 
@@ -87,7 +88,11 @@ class AmqpBus:
         return self._subscribe(declare, prefetch=PARSED_PREFETCH, on_reconnect=on_reconnect)
 
     async def refetch_parsed(self, since_ns: int) -> AsyncIterator[Delivery]:
-        """Live PARSED messages published at or after `since_ns` (about: by stream chunk), up to now, in order."""
+        """Live PARSED messages published at or after `since_ns` (about: by stream chunk), up to now, in order.
+
+        "Now" is a mark that is written to the stream: a broker that has just come back may be silent for seconds, so
+        that silence says nothing about the end.
+        """
         # Without a bound of its own: the broker sends at most the prefetch ahead. A bounded queue's waiting puts may
         # overtake each other, and a record that comes after its successor is lost.
         arrived: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
@@ -98,15 +103,26 @@ class AmqpBus:
             queue = await channel.declare_queue(self.topology.stream, passive=True)
             offset = {"x-stream-offset": _timestamp(since_ns)}
             await queue.consume(arrived.put, arguments=offset)
+            mark = f"{id(arrived):x}.{time.time_ns():x}"
+            await self._mark_stream(mark)
             while True:
-                try:
-                    message = await asyncio.wait_for(arrived.get(), REFETCH_IDLE_S)
-                except TimeoutError:
+                message = await asyncio.wait_for(arrived.get(), REFETCH_IDLE_S_MAX)
+                if message.headers.get(MARK) == mark:
                     return
-                yield Delivery(message.body, message.headers, 0, 0)  # type: ignore[arg-type]
+                if MARK not in message.headers:
+                    yield Delivery(message.body, message.headers, 0, 0)  # type: ignore[arg-type]
                 await message.ack()
         except FAILURES as error:
             raise BusDown(f"{self._consuming.name}: refetch: {type(error).__name__}: {error}") from error
+        finally:
+            if not channel.is_closed:
+                await channel.close()
+
+    async def _mark_stream(self, mark: str) -> None:
+        channel = await self._publishing.channel(confirms=True)
+        try:
+            message = Message(b"", headers={MARK: mark}, delivery_mode=DeliveryMode.NOT_PERSISTENT)
+            await channel.default_exchange.publish(message, self.topology.stream, timeout=REFETCH_IDLE_S_MAX)
         finally:
             if not channel.is_closed:
                 await channel.close()
