@@ -57,7 +57,9 @@ class Intake:
         busy_since = time.monotonic()
         async for delivery in subscription:
             async with self._turn:
-                if self._reconnected.is_set() or self._jumps(delivery):
+                if self._jumps(delivery):
+                    self._reconnected.set()
+                while self._reconnected.is_set():  # until it succeeds: once `delivery` is taken, the gap is a loss
                     await self._refetch()
                 self.take(delivery)
             subscription.ack(delivery)
@@ -85,11 +87,15 @@ class Intake:
         self.refetches += 1
         until_ns = time.time_ns() + REFETCH_OVERLAP_NS
         log.info("%s: fetching PARSED again from %.1f s ago", self.name, (until_ns - self._published_ns) / 1e9)
+        busy_since = time.monotonic()
         try:
             async for delivery in self.source.refetch_parsed(self._published_ns - REFETCH_OVERLAP_NS):
                 self.take(delivery)
                 if int(str(delivery.headers.get("t_pub") or 0)) > until_ns:
                     return
+                if time.monotonic() - busy_since >= YIELD_EVERY_S:
+                    await asyncio.sleep(0)
+                    busy_since = time.monotonic()
         except ConnectionError as error:
             log.warning("%s: %s; trying again", self.name, error)
             self._reconnected.set()
