@@ -78,6 +78,12 @@ class Follower:
             assert time.monotonic() < deadline, f"{self.count} records, not what was expected within {timeout_s} s"
             time.sleep(0.05)
 
+    def wait_for_count(self, count: int, *, timeout_s: float) -> None:
+        """Return when so many records have come, or at the time-out: what is missing then is for the test to say."""
+        deadline = time.monotonic() + timeout_s
+        while self.count < count and time.monotonic() < deadline:
+            time.sleep(0.05)
+
     def wait_until_quiet(self, *, idle_s: float, timeout_s: float) -> None:
         """Return when nothing has come for `idle_s`."""
         began = time.monotonic()

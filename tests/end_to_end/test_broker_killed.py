@@ -39,7 +39,7 @@ def test_nothing_is_lost_and_nothing_comes_twice(
         follower.wait_for(lambda: follower.count > while_down, timeout_s=PUBLISHING_AGAIN_S_MAX)
         truth = traffic.wait()
         expected = expected_keys(truth)
-        follower.wait_for(lambda: follower.count >= sum(expected.values()), timeout_s=DRAINED_S_MAX)
+        follower.wait_for_count(sum(expected.values()), timeout_s=DRAINED_S_MAX)
         follower.wait_until_quiet(idle_s=1.5, timeout_s=10)
         records = follower.records()
         after = figures(distributed)

@@ -15,7 +15,7 @@ from playwright.sync_api import ConsoleMessage, Page, expect
 
 from testbed.ports import free_base_port
 from testbed.system import System
-from tests.end_to_end.conftest import line_options, wait_until_it_streams
+from tests.end_to_end.conftest import WIDE_OUTBOX, prepare, wait_until_it_streams
 from tests.end_to_end.follower import Follower, Record
 from tests.end_to_end.truth import order_faults
 
@@ -41,9 +41,9 @@ class Running:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    system = System(tmp_path_factory.mktemp("operators") / "data", free_base_port())
+    system = System(tmp_path_factory.mktemp("operators") / "data", free_base_port(), extra=WIDE_OUTBOX)
     try:
-        system.prepare(*line_options(system))
+        prepare(system)
         system.start("run_all", "run_all", "--no-simulator")
         wait_until_it_streams(system)
         with Follower(system) as live:

@@ -43,7 +43,7 @@ def test_a_killed_capture_misses_what_came_meanwhile_and_says_so(
         truth = traffic.stop()
         arrived = {data for _, data in journaled(distributed.data_dir / "journal" / "STX")}
         expected = expected_keys(message for message in truth if message.data in arrived)
-        follower.wait_for(lambda: follower.count >= sum(expected.values()), timeout_s=CAUGHT_UP_S_MAX)
+        follower.wait_for_count(sum(expected.values()), timeout_s=CAUGHT_UP_S_MAX)
         follower.wait_until_quiet(idle_s=1.0, timeout_s=10)
         records = follower.records()
     missing = [message for message in truth if message.data not in arrived]
@@ -73,7 +73,7 @@ def test_a_killed_publisher_and_a_killed_parser_lose_nothing(distributed: System
         wait_for_more(follower)
         truth = traffic.stop()
         expected = expected_keys(truth)
-        follower.wait_for(lambda: follower.count >= sum(expected.values()), timeout_s=CAUGHT_UP_S_MAX)
+        follower.wait_for_count(sum(expected.values()), timeout_s=CAUGHT_UP_S_MAX)
         follower.wait_until_quiet(idle_s=1.0, timeout_s=10)
         records = follower.records()
     assert difference(expected, received_keys(records)) == {}
