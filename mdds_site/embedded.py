@@ -12,8 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from channels.layers import channel_layers
-
 from feeds.bus.base import Bus
 from feeds.bus.memory import MemoryBus
 from feeds.data_path import capture_worker, parser_worker, publisher_worker
@@ -22,10 +20,8 @@ from feeds.worker import Worker
 from mdds_site.celery import app as celery_app
 from mdds_site.env import MddsSettings
 from replay import bus_door
-from subscriptions.gateway.edges import database_edges
-from subscriptions.gateway.layer import GatewaySettings, stream_layer
+from subscriptions.gateway.configured import configured_gateway
 from subscriptions.gateway.server import GatewayServer
-from subscriptions.gateway.worker import GatewayWorker
 
 CELERY_STOP_S = 2.0
 
@@ -146,23 +142,12 @@ def embedded_workers(mdds: MddsSettings, application: object, say: Callable[[], 
     """All workers of the embedded default, in the order in which the data passes them."""
     bus = MemoryBus(mdds.data_dir, mdds.partitions)
     feeds = load_feeds(partitions=mdds.partitions)
-    gateway = GatewayWorker(
-        bus,
-        layer=stream_layer(),
-        edges=database_edges(control=channel_layers["control"]),
-        settings=GatewaySettings(
-            flush_ms=mdds.flush_ms,
-            outbox_bytes_max=mdds.outbox_bytes_max,
-            heartbeat_s=mdds.heartbeat_s,
-            origins=(*mdds.origins, *(f"http://{host}:{mdds.base_port}" for host in mdds.allowed_hosts)),
-        ),
-    )
     server = GatewayServer(application, host=mdds.host, port=mdds.base_port)
     return [
         capture_worker(feeds, data_dir=mdds.data_dir, prefix=mdds.prefix),
         publisher_worker(feeds, bus, data_dir=mdds.data_dir, prefix=mdds.prefix),
         parser_worker(bus, range(mdds.partitions)),
-        gateway,
+        configured_gateway(bus, mdds),
         server,
         CeleryThread(bus),
         Announcer(server, say),

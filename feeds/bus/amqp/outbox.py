@@ -105,7 +105,7 @@ class AmqpOutbox:
             item = self._unsent.popleft()
             message = item[0]
             self._number += 1
-            # aio-pika's Message and Exchange.publish cost 40 µs more than its channel does by itself.
+            # Past aio-pika's Message (19 µs each, measured) and Exchange.publish: docs/decisions/0009.
             properties = Basic.Properties(
                 headers=dict(message.headers),  # type: ignore[arg-type]
                 delivery_mode=self._mode,

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from channels.layers import channel_layers
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.module_loading import import_string
 
 from feeds.bus.factory import open_bus
 from feeds.worker import run_workers
-from subscriptions.gateway.edges import database_edges
-from subscriptions.gateway.layer import GatewaySettings, stream_layer
+from subscriptions.gateway.configured import configured_gateway
 from subscriptions.gateway.server import GatewayServer
-from subscriptions.gateway.worker import GatewayWorker
 
 
 class Command(BaseCommand):
@@ -36,21 +33,6 @@ class Command(BaseCommand):
         # The site's ASGI module is above this one: it is named in the settings, not imported here.
         app = import_string(settings.ASGI_APPLICATION.rpartition(".")[0] + ".gateway_application")
         bus = open_bus(mdds.bus_url, prefix=mdds.prefix, data_dir=mdds.data_dir, partitions=mdds.partitions)
-        scheme = "https" if mdds.tls else "http"
-        portal_origins = tuple(f"{scheme}://{host}:{mdds.base_port}" for host in mdds.allowed_hosts)
-        name = f"gateway-{index}"
-        worker = GatewayWorker(
-            bus,
-            layer=stream_layer(),
-            edges=database_edges(control=channel_layers["control"]),
-            settings=GatewaySettings(
-                flush_ms=mdds.flush_ms,
-                outbox_bytes_max=mdds.outbox_bytes_max,
-                heartbeat_s=mdds.heartbeat_s,
-                origins=(*mdds.origins, *portal_origins),
-            ),
-            name=name,
-            own_bus=bus,
-        )
+        worker = configured_gateway(bus, mdds, name=f"gateway-{index}", own_bus=bus)
         server = GatewayServer(app, host=mdds.host, port=port or mdds.gateway_port, reuse_port=reuse_port)
         run_workers([worker, server], metrics_port=mdds.metrics_port("gateway", index))
