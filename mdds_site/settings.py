@@ -27,6 +27,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "channels",
+    "ninja",  # its docs page takes its assets from the package instead of a CDN
     "django_prometheus",
     "feeds.apps.FeedsConfig",
     "subscriptions.apps.SubscriptionsConfig",

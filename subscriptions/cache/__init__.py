@@ -1,0 +1,1 @@
+"""The hot cache: the last image of every stream, kept outside the gateways."""
