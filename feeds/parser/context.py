@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from feeds.krx.streams import stream_of
+from feeds.parser.rejected_ids import RejectedIds
 from feeds.ranges import Ranges
-from feeds.records import epoch_text, stream_head
+from feeds.records import EVENT_CHANNELS, epoch_text, stream_head
 
 UNSEQUENCED_MAX = 512  # identities kept of messages without a usable sequence; past it the oldest half is forgotten
 NO_TRADE = ',"o":null,"h":null,"l":null,"c":null,"vol":null,"val":null'
@@ -51,6 +52,7 @@ class Context:
         self.seen: dict[tuple[str, str], Seen] = {}
         self.figures: dict[tuple[str, str], Figures] = {}
         self.unsequenced: dict[int, None] = {}
+        self.rejected = RejectedIds()
         self.chains: dict[str, int] = {}
         self.tickers: dict[str, str] = {}  # ISIN → ticker as this feed's `35=d` said; a replay's stay its own
 
@@ -63,6 +65,7 @@ class Context:
         self.seen.clear()
         self.figures.clear()
         self.unsequenced.clear()
+        self.rejected = RejectedIds()
 
     def stream(self, channel: str, key: str, symbol: str) -> Stream:
         """The stream of `key` (ISIN, index, board) in `channel`, made when new."""
@@ -77,6 +80,10 @@ class Context:
         if figures is None:
             figures = self.figures[key, board] = no_figures()
         return figures
+
+    def images_of(self, key: str) -> int:
+        """How many images of `key` have passed; an older one than the last of them must not replace it."""
+        return sum(by[key].n for ch, by in self.streams.items() if ch not in EVENT_CHANNELS and key in by)
 
     def rename(self, isin: str, ticker: str) -> None:
         """An instrument's ticker was learnt: its streams go on under that name, numbers included."""
@@ -110,6 +117,7 @@ class Context:
             ],
             "figures": [[*key, f["trade"], f["limits"], f["close"]] for key, f in self.figures.items()],
             "unsequenced": list(self.unsequenced),
+            "rejected": self.rejected.state(),
             "chains": self.chains,
             "tickers": self.tickers,
         }
@@ -127,6 +135,7 @@ class Context:
         for isin, board, trade, limits, close in state["figures"]:  # type: ignore[attr-defined]
             context.figures[isin, board] = {"trade": trade, "limits": limits, "close": close}
         context.unsequenced = dict.fromkeys(state["unsequenced"])  # type: ignore[call-overload]
+        context.rejected = RejectedIds.restore(state.get("rejected", []))
         context.chains = dict(state["chains"])  # type: ignore[call-overload]
         context.tickers = dict(state["tickers"])  # type: ignore[call-overload]
         return context

@@ -21,3 +21,4 @@ class ParserCounts:
     gaps: int = 0
     out_of_order: int = 0
     bad_blocks: int = 0
+    reinjected: int = 0  # dead letters that passed when they were put in again; they were counted in `dead` before

@@ -107,6 +107,8 @@ class PartitionParser:
         headers = delivery.headers
         context = self.pipeline.context(str(headers["origin"]), str(headers["feed"]))
         publisher, number = str(headers["pub"]), int(headers["no"])
+        if number == 0:  # outside of any chain (a dead letter put in again): its identity alone decides
+            return True
         last = context.chains.get(publisher)
         if last is None:
             if number > 1 and context.chains:

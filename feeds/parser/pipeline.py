@@ -14,6 +14,7 @@ from typing import NamedTuple
 from zlib import adler32, crc32
 
 from feeds.blocks import FLAG_END, FLAG_GAP, FLAG_STATE, FLAG_UNFRAMED, Block
+from feeds.fix.framing import HEAD, is_whole
 from feeds.fix.layouts import SEPARATOR
 from feeds.fix.plan import FRAGMENT, RECORD, Emission
 from feeds.krx.streams import UNCHECKED, stream_of
@@ -22,6 +23,7 @@ from feeds.parser.context import Context, Seen
 from feeds.parser.control import gap_record, replay_end_record, state_record
 from feeds.parser.counts import ParserCounts
 from feeds.parser.dead_letter import DeadLetter
+from feeds.parser.rejected_ids import RejectedMessage, key_of
 from feeds.parser.translator import (
     NO_QUANTITY,
     Rejected,
@@ -162,7 +164,9 @@ class Pipeline:
                 return
             self.counts.dead[error.reason] = self.counts.dead.get(error.reason, 0) + 1
             where = (context.feed, context.epoch, context.origin, block.first_seq)
-            parsed.dead.append(DeadLetter(error.reason, error.text, error.offset, data, rx_ns, line, *where))
+            letter = DeadLetter(error.reason, error.text, error.offset, data, rx_ns, line, *where, self.partition)
+            parsed.dead.append(letter)
+            self._note_rejected(context, data)
             return
         late = self._is_new(context, said.market, said.msg_type, number=said.sequence, data=data)
         if late is None:
@@ -213,8 +217,27 @@ class Pipeline:
         if seen.holes.discard(number):
             self.counts.late += 1
             return True
+        rejected = context.rejected.take(market, stream_of(market, msg_type), number)
+        if rejected is not None:  # a dead letter that was put in again after a fix
+            self.counts.reinjected += 1
+            return context.images_of(rejected.key) != rejected.images
         self.counts.duplicates += 1
         return None
+
+    def _note_rejected(self, context: Context, data: bytes) -> None:
+        """Keep the identity of a framed message that became a dead letter, so that it is no duplicate after a fix."""
+        head = HEAD.match(data)
+        if head is None or head[5] is None or not is_whole(data, head):
+            return
+        market, msg_type, number = head[5].decode(), head[2].decode("latin-1"), int(head[3])
+        if number == 0 or msg_type in UNCHECKED:
+            return  # told by their content
+        seen = self._seen(context, market, msg_type)
+        if number > seen.high or seen.holes.discard(number):
+            seen.high = max(seen.high, number)
+            key = key_of(data, msg_type)
+            rejected = RejectedMessage(key, context.images_of(key))
+            context.rejected.note(market, stream_of(market, msg_type), number, rejected=rejected)
 
     def _seen(self, context: Context, market: str, msg_type: str) -> Seen:
         """One Seen per (market, stream), found by any message type of the stream."""

@@ -99,6 +99,7 @@ class ParserWorker:
             "late_images": counts.late_images,
             "gaps": counts.gaps,
             "bad_blocks": counts.bad_blocks,
+            "reinjected": counts.reinjected,
             "general_path": self.translator.by_general,
             "latency_ms": {"p50": quantile_ms(recent, 0.5), "p99": quantile_ms(recent, 0.99)},
             "bus": self.bus.counts.as_dict(),
