@@ -1,0 +1,1 @@
+"""Books, quotes and bars, derived once from what the parsers publish."""
