@@ -15,6 +15,7 @@ from typing import Any
 from feeds.bus.base import Bus
 from feeds.bus.memory import MemoryBus
 from feeds.data_path import capture_worker, parser_worker, publisher_worker
+from feeds.dead_letters.spool import DeadLetterSpool
 from feeds.feed_rows import load_feeds
 from feeds.worker import Worker
 from mdds_site.celery import app as celery_app
@@ -150,5 +151,6 @@ def embedded_workers(mdds: MddsSettings, application: object, say: Callable[[], 
         configured_gateway(bus, mdds),
         server,
         CeleryThread(bus),
+        DeadLetterSpool(bus, mdds.data_dir / "dead_letters" / "reinject"),
         Announcer(server, say),
     ]

@@ -118,7 +118,10 @@ class Bus(Protocol):
         """
 
     def dead_outbox(self) -> Outbox:
-        """Keep dead letters (one JSON object each). Bound: 64 MiB kept, then the oldest are dropped."""
+        """Keep dead letters (one JSON object each). Bound: 64 MiB and 30 days, then the oldest are dropped."""
+
+    def dead_letters(self) -> AsyncIterator[bytes]:
+        """The dead letters that are kept, oldest first; reading takes none away."""
 
     def refetch_parsed(self, since_ns: int) -> AsyncIterator[Delivery]:
         """Live PARSED from about `since_ns` to now, for a reader that saw a loss; nothing where none is kept."""
@@ -134,6 +137,7 @@ OUTBOX_BYTES_MAX = 64 << 20
 PARSED_QUEUE_BYTES_MAX = 64 << 20
 RAW_QUEUE_BYTES_MAX = 256 << 20
 DEAD_BYTES_MAX = 64 << 20
+DEAD_DAYS_MAX = 30
 
 
 async def put_all(outbox: Outbox, messages: Sequence[Outgoing]) -> None:

@@ -7,12 +7,14 @@ a killed embedded process loses nothing either, the journal has it. Retained val
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from feeds.bus.base import (
     DEAD_BYTES_MAX,
+    DEAD_DAYS_MAX,
     OUTBOX_BYTES_MAX,
     PARSED_QUEUE_BYTES_MAX,
     BusCounts,
@@ -20,6 +22,7 @@ from feeds.bus.base import (
     Outgoing,
     put_all,
 )
+from feeds.dead_letters.files import DeadLetterFiles
 
 OnConfirmed = Callable[[], None] | None
 
@@ -131,6 +134,7 @@ class MemoryBus:
         self.counts = BusCounts()
         self.partitions = partitions
         self._folder = data_dir / "bus"
+        self._dead = DeadLetterFiles(data_dir / "dead_letters", bytes_max=DEAD_BYTES_MAX, days_max=DEAD_DAYS_MAX)
         self._raw: dict[tuple[int, bool], MemorySubscription] = {}
         self._parsed: dict[str, MemorySubscription] = {}
 
@@ -171,12 +175,12 @@ class MemoryBus:
         return MemoryOutbox(self._keep_dead, self.counts, confirms=False)
 
     def _keep_dead(self, message: Outgoing, _on_confirmed: OnConfirmed) -> None:
-        path = self._folder / "dead_letters.jsonl"
-        with path.open("ab") as file:
-            file.write(message.body + b"\n")
-            full = file.tell() > DEAD_BYTES_MAX // 2
-        if full:  # two files of half the bound: the older one is dropped
-            path.replace(self._folder / "dead_letters.1.jsonl")
+        self._dead.append(message.body, time.time_ns())
+
+    async def dead_letters(self) -> AsyncIterator[bytes]:
+        """From the files, which another process may write."""
+        for text in self._dead.read():
+            yield text
 
     async def refetch_parsed(self, since_ns: int) -> AsyncIterator[Delivery]:
         """Nothing is kept in memory beyond the queues: a drop-head loss stays a counted loss."""

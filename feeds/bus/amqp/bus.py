@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime
 from functools import partial
 
@@ -93,36 +94,50 @@ class AmqpBus:
         "Now" is a mark that is written to the stream: a broker that has just come back may be silent for seconds, so
         that silence says nothing about the end.
         """
+        since = _timestamp(since_ns)
+        async with aclosing(self._stream(self.topology.stream, self.topology.declare_parsed, since)) as messages:
+            async for message in messages:
+                yield Delivery(message.body, message.headers, 0, 0)  # type: ignore[arg-type]
+
+    async def dead_letters(self) -> AsyncIterator[bytes]:
+        """The dead letters that are kept, oldest first."""
+        async with aclosing(self._stream(self.topology.dead, self.topology.declare_dead, "first")) as messages:
+            async for message in messages:
+                yield message.body
+
+    async def _stream(
+        self, name: str, declare: Callable[[AbstractChannel], Awaitable[object]], offset: datetime | str
+    ) -> AsyncGenerator[AbstractIncomingMessage, None]:
+        """The messages of a stream queue from `offset` to now."""
         # Without a bound of its own: the broker sends at most the prefetch ahead. A bounded queue's waiting puts may
         # overtake each other, and a record that comes after its successor is lost.
         arrived: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
         channel = await self._consuming.channel()
         try:
             await channel.set_qos(prefetch_count=STREAM_PREFETCH)
-            await self.topology.declare_parsed(channel)
-            queue = await channel.declare_queue(self.topology.stream, passive=True)
-            offset = {"x-stream-offset": _timestamp(since_ns)}
-            await queue.consume(arrived.put, arguments=offset)
+            await declare(channel)
+            queue = await channel.declare_queue(name, passive=True)
+            await queue.consume(arrived.put, arguments={"x-stream-offset": offset})
             mark = f"{id(arrived):x}.{time.time_ns():x}"
-            await self._mark_stream(mark)
+            await self._mark_stream(name, mark)
             while True:
                 message = await asyncio.wait_for(arrived.get(), REFETCH_IDLE_S_MAX)
                 if message.headers.get(MARK) == mark:
                     return
                 if MARK not in message.headers:
-                    yield Delivery(message.body, message.headers, 0, 0)  # type: ignore[arg-type]
+                    yield message
                 await message.ack()
         except FAILURES as error:
-            raise BusDown(f"{self._consuming.name}: refetch: {type(error).__name__}: {error}") from error
+            raise BusDown(f"{self._consuming.name}: reading {name}: {type(error).__name__}: {error}") from error
         finally:
             if not channel.is_closed:
                 await channel.close()
 
-    async def _mark_stream(self, mark: str) -> None:
+    async def _mark_stream(self, name: str, mark: str) -> None:
         channel = await self._publishing.channel(confirms=True)
         try:
             message = Message(b"", headers={MARK: mark}, delivery_mode=DeliveryMode.NOT_PERSISTENT)
-            await channel.default_exchange.publish(message, self.topology.stream, timeout=REFETCH_IDLE_S_MAX)
+            await channel.default_exchange.publish(message, name, timeout=REFETCH_IDLE_S_MAX)
         finally:
             if not channel.is_closed:
                 await channel.close()

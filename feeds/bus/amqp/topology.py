@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from aio_pika import ExchangeType
 from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractQueue
 
-from feeds.bus.base import DEAD_BYTES_MAX, PARSED_QUEUE_BYTES_MAX, RAW_QUEUE_BYTES_MAX
+from feeds.bus.base import DEAD_BYTES_MAX, DEAD_DAYS_MAX, PARSED_QUEUE_BYTES_MAX, RAW_QUEUE_BYTES_MAX
 
 STREAM_BYTES_MAX = 2 << 30
 STREAM_SEGMENT_BYTES = 64 << 20
+DEAD_SEGMENT_BYTES = 4 << 20
 RETAINED_BYTES_MAX = 64 << 20
 
 
@@ -38,7 +39,7 @@ class Topology:
 
     @property
     def dead(self) -> str:
-        return f"{self.prefix}.dead"
+        return f"{self.prefix}.dead.stream"
 
     def raw_key(self, partition: int, *, replay: bool) -> str:
         return f"{'replay' if replay else 'live'}.{partition}"
@@ -97,11 +98,17 @@ class Topology:
         return queue
 
     async def declare_dead(self, channel: AbstractChannel) -> AbstractQueue:
+        """A stream: reading dead letters takes none away."""
         return await channel.declare_queue(
             self.dead,
             durable=True,
-            # At the bound the oldest dead letters go; their count stays in the parser's metrics.
-            arguments={"x-max-length-bytes": DEAD_BYTES_MAX, "x-overflow": "drop-head", "x-queue-version": 2},
+            arguments={
+                "x-queue-type": "stream",
+                # At either bound the oldest segment goes; the count of the letters stays in the parser's metrics.
+                "x-max-length-bytes": DEAD_BYTES_MAX,
+                "x-max-age": f"{DEAD_DAYS_MAX}D",
+                "x-stream-max-segment-size-bytes": DEAD_SEGMENT_BYTES,
+            },
         )
 
     async def declare_retained(self, channel: AbstractChannel, key: str) -> AbstractQueue:

@@ -1,0 +1,1 @@
+"""Dead letters after the parser: kept, chosen, shown, put in again."""
