@@ -8,13 +8,43 @@ from django.http import HttpRequest
 from django.utils import timezone
 from unfold.admin import ModelAdmin, TabularInline
 
-from feeds.models import BoardFacts, Exchange, Feed, Instrument, Line, WorkerHeartbeat
+from feeds.calendar_rows import ship_trading_day
+from feeds.models import (
+    BoardFacts,
+    Exchange,
+    Feed,
+    FeedEvent,
+    Instrument,
+    Line,
+    SpecialDay,
+    TradingSession,
+    WorkerHeartbeat,
+)
+
+
+class TradingSessionInline(TabularInline):
+    model = TradingSession
+    extra = 0
+
+
+class SpecialDayInline(TabularInline):
+    model = SpecialDay
+    extra = 0
 
 
 @admin.register(Exchange)
 class ExchangeAdmin(ModelAdmin):
+    """The exchange with its trading calendar; running workers take a change within two seconds."""
+
     list_display = ["code", "name", "timezone"]
     search_fields = ["code", "name"]
+    inlines = [TradingSessionInline, SpecialDayInline]
+    actions = ["ship_krx_day"]
+
+    @admin.action(description="Enter the trading day of KRX where there is none", permissions=["change"])
+    def ship_krx_day(self, request: HttpRequest, queryset: QuerySet[Exchange]) -> None:
+        made = sum(ship_trading_day(exchange) for exchange in queryset)
+        self.message_user(request, f"{made} trading sessions entered.")
 
 
 class LineInline(TabularInline):
@@ -76,4 +106,24 @@ class WorkerHeartbeatAdmin(ModelAdmin):
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(FeedEvent)
+class FeedEventAdmin(ModelAdmin):
+    """Read only: the history is what happened."""
+
+    list_display = ["at", "feed", "kind", "state", "line", "stream", "first", "last", "epoch"]
+    list_filter = ["feed", "kind"]
+    list_select_related = ["feed"]
+    date_hierarchy = "at"
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

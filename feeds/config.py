@@ -3,6 +3,8 @@
 import ipaddress
 from dataclasses import dataclass
 
+from feeds.krx.calendar import TradingCalendar
+
 # MarketID 30001: HOSE stock, bond, repo; HNX stock, government bond, derivatives, UPCoM, corporate bond.
 MARKETS = ("STO", "BDO", "RPO", "STX", "BDX", "DVX", "UPX", "HCX")
 LINE_NAMES = ("A", "B")
@@ -36,6 +38,9 @@ class FeedConfig:
     gap_wait_ns_max: int = 200_000_000
     gap_messages_max: int = 1_000
     receive_buffer_bytes: int = 200 << 20
+    line_silent_ns_max: int = 3_000_000_000
+    line_down_ns_max: int = 10_000_000_000
+    calendar: TradingCalendar = TradingCalendar()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

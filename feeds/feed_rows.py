@@ -8,6 +8,7 @@ from decimal import Decimal, InvalidOperation
 
 from django.db import transaction
 
+from feeds.calendar_rows import calendar_of
 from feeds.config import MARKETS, FeedConfig, InstrumentDefinition, LineConfig
 from feeds.models import BoardFacts, Feed, Instrument
 from feeds.models.instrument import ISIN_PATTERN
@@ -21,7 +22,7 @@ class UnknownFeed(LookupError):
 
 def load_feeds(names: Sequence[str] | None = None, *, partitions: int = 4) -> list[FeedConfig]:
     """The named feeds in the order of the names, or every enabled one by name."""
-    rows = {feed.name: feed for feed in Feed.objects.select_related("exchange").prefetch_related("lines")}
+    rows = _rows()
     if names is None:
         return [_config(feed, partitions) for feed in rows.values() if feed.enabled]
     for name in names:
@@ -30,6 +31,23 @@ def load_feeds(names: Sequence[str] | None = None, *, partitions: int = 4) -> li
         if not rows[name].enabled:
             raise UnknownFeed(f"feed {name!r} is disabled")
     return [_config(rows[name], partitions) for name in names]
+
+
+def reload_feeds(names: Sequence[str] | None = None, *, partitions: int = 4) -> list[FeedConfig]:
+    """What `load_feeds` would say now, without those that cannot run: disabled, removed, or without a line."""
+    rows = _rows().values()
+    return [
+        _config(feed, partitions)
+        for feed in rows
+        if feed.enabled and feed.lines.all() and (names is None or feed.name in names)
+    ]
+
+
+def _rows() -> dict[str, Feed]:
+    feeds = Feed.objects.select_related("exchange").prefetch_related(
+        "lines", "exchange__trading_sessions", "exchange__special_days"
+    )
+    return {feed.name: feed for feed in feeds}
 
 
 def _config(feed: Feed, partitions: int) -> FeedConfig:
@@ -51,6 +69,9 @@ def _config(feed: Feed, partitions: int) -> FeedConfig:
         gap_wait_ns_max=feed.gap_wait_ms * 1_000_000,
         gap_messages_max=feed.gap_messages_max,
         receive_buffer_bytes=feed.receive_buffer_bytes,
+        line_silent_ns_max=feed.line_silent_ms * 1_000_000,
+        line_down_ns_max=feed.line_down_ms * 1_000_000,
+        calendar=calendar_of(feed.exchange, feed.markets),
     )
 
 

@@ -3,6 +3,7 @@
 import datetime
 from collections.abc import Sequence
 
+from feeds.calendar_rows import ship_trading_day
 from feeds.config import LINE_NAMES, MARKETS
 from feeds.models import Exchange, Feed, Instrument, Line
 from feeds.simulator.exchange import Exchange as SimulatedExchange
@@ -42,6 +43,7 @@ LineAddress = tuple[str, int, str]  # group, port, interface
 def feeds(addresses: Sequence[LineAddress], *, replace_lines: bool) -> None:
     """The four feeds; `addresses` are A and B of each in turn. Existing lines stay unless told to replace them."""
     exchange, _ = Exchange.objects.get_or_create(code="KRX", defaults={"name": "KRX MDDS (HOSE and HNX)"})
+    ship_trading_day(exchange)
     rows = [
         Feed.objects.get_or_create(name=name, defaults={"exchange": exchange, "markets": list(markets)})[0]
         for name, markets in FEEDS.items()

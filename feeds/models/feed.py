@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from feeds.config import LINE_NAMES, MARKETS
 from feeds.fields import CodeListField
@@ -58,6 +58,19 @@ class Feed(models.Model):
         help_text="Bytes of kernel memory asked for per line: rate x stall x about 1.3 KiB a datagram.",
     )
 
+    line_silent_ms = models.PositiveIntegerField(
+        "line silent (ms)",
+        default=3_000,
+        validators=[MinValueValidator(100), MaxValueValidator(600_000)],
+        help_text="A line that brought nothing for so long, its heartbeats included, is silent.",
+    )
+    line_down_ms = models.PositiveIntegerField(
+        "line down (ms)",
+        default=10_000,
+        validators=[MinValueValidator(100), MaxValueValidator(3_600_000)],
+        help_text="A line that stays silent for so long while data is expected is down.",
+    )
+
     class Meta:
         ordering = ["name"]
         constraints = [
@@ -70,6 +83,11 @@ class Feed(models.Model):
             models.CheckConstraint(
                 condition=Q(receive_buffer_bytes__gte=65_536, receive_buffer_bytes__lte=1 << 30),
                 name="feed_receive_buffer_in_range",
+            ),
+            models.CheckConstraint(
+                condition=Q(line_silent_ms__gte=100, line_down_ms__gte=F("line_silent_ms")),
+                name="feed_line_down_not_before_silent",
+                violation_error_message="A line is down only after it is silent.",
             ),
         ]
 
