@@ -3,7 +3,7 @@
 import ipaddress
 from dataclasses import dataclass
 
-from feeds.krx.calendar import TradingCalendar
+from feeds.krx.calendar import NO_CALENDAR, TradingCalendar
 
 # MarketID 30001: HOSE stock, bond, repo; HNX stock, government bond, derivatives, UPCoM, corporate bond.
 MARKETS = ("STO", "BDO", "RPO", "STX", "BDX", "DVX", "UPX", "HCX")
@@ -40,7 +40,7 @@ class FeedConfig:
     receive_buffer_bytes: int = 200 << 20
     line_silent_ns_max: int = 3_000_000_000
     line_down_ns_max: int = 10_000_000_000
-    calendar: TradingCalendar = TradingCalendar()
+    calendar: TradingCalendar = NO_CALENDAR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

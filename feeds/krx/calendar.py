@@ -109,3 +109,6 @@ def _phases_on(calendar: TradingCalendar, day: date) -> tuple[TradingPhase, ...]
         for p in found
         if p.start_s < special.closes_s
     )
+
+
+NO_CALENDAR = TradingCalendar()

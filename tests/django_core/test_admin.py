@@ -149,7 +149,8 @@ def test_feeds_are_edited_with_their_lines_and_audited(admin_client: Client) -> 
     exchange = Exchange.objects.create(code="KRX", name="KRX")
     form = {
         "name": "STO", "exchange": exchange.pk, "markets": ["STO", "BDO"], "enabled": "on", "gap_wait_ms": 200,
-        "gap_messages_max": 1000, "receive_buffer_bytes": 8388608, "lines-TOTAL_FORMS": 2, "lines-INITIAL_FORMS": 0,
+        "gap_messages_max": 1000, "receive_buffer_bytes": 8388608, "line_silent_ms": 3000, "line_down_ms": 10000,
+        "lines-TOTAL_FORMS": 2, "lines-INITIAL_FORMS": 0,
         "lines-0-name": "A", "lines-0-group": "239.1.1.1", "lines-0-port": 5000, "lines-0-interface": "127.0.0.1",
         "lines-1-name": "B", "lines-1-group": "239.1.1.1", "lines-1-port": 5000, "lines-1-interface": "127.0.0.1",
     }  # fmt: skip
