@@ -39,11 +39,15 @@ class Limits:
     ops_per_s: int
     queue_bytes: int
     sessions: int
+    takeover: bool = False  # a session over the limit ends the oldest one instead of being refused
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a session holds of its key: who, until when, and every rule that may ever apply."""
+    """What a session holds of its key: who, until when, and every rule that may ever apply.
+
+    `expires_ns` is the key's end, `ends_ns` that of the last contract that follows on the present one.
+    """
 
     subscriber_id: int
     subscriber: str
@@ -52,6 +56,7 @@ class Grant:
     rules: tuple[ProductRule, ...]
     limits: Limits
     expires_ns: int | None
+    ends_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,25 +79,45 @@ def effective_access(
     `market` may be None when the caller does not know it: board:, index and feed: symbols name their own, any other
     symbol (also "*" and prefixes) is then allowed only by a rule for every market.
     """
-    if grant.expires_ns is not None and at_ns >= grant.expires_ns:
-        return _refused("KEY_EXPIRED", f"key {grant.key_id} has expired")
+    over = ended(grant, at_ns)
+    if over is not None:
+        return over
     if channel == "account":
-        if grant.key_id:
-            return Decision(True, None, "a subscriber's own account channel", 0, "realtime", 0)
-        return _refused("NOT_ENTITLED", "the account channel needs a key")
+        return _access_to_account(grant, symbol)
     market = market or market_of(symbol)
     matching = [rule for rule in grant.rules if _covers(rule, channel=channel, symbol=symbol, market=market)]
     if not matching:
         where = market or "every market"
         return _refused("NOT_ENTITLED", f"no product covers channel {channel} of {symbol} on {where}")
-    current = [rule for rule in matching if _holds(rule, at_ns)]
+    current = [rule for rule in matching if holds(rule, at_ns)]
     if not current:
         return _refused("CONTRACT_ENDED", f"{matching[0].rule} is outside its dates")
+    if channel == "raw":
+        whole = [rule for rule in current if rule.level >= LEVEL_MAX]
+        if not whole:
+            return _refused("LEVEL_NOT_ENTITLED", f"raw messages carry every level, {current[0].rule} is cut")
+        current = whole
     best = max(current, key=lambda rule: (rule.timeliness == "realtime", rule.level, -rule.delay_s))
     if best.timeliness != "realtime" and timeliness == "realtime":
         words = f"{best.rule} is delayed by {best.delay_s} s"
         return Decision(False, "DELAYED_ONLY", words, best.level, best.timeliness, best.delay_s)
     return Decision(True, None, best.rule, best.level, best.timeliness, best.delay_s)
+
+
+def ended(grant: Grant, at_ns: int) -> Decision | None:
+    """The refusal of everything once the key or the last contract is over; None before."""
+    if grant.expires_ns is not None and at_ns >= grant.expires_ns:
+        return _refused("KEY_EXPIRED", f"key {grant.key_id} has expired")
+    if grant.ends_ns is not None and at_ns >= grant.ends_ns:
+        return _refused("CONTRACT_ENDED", f"the contract of subscriber {grant.subscriber} has ended")
+    return None
+
+
+def of_level(decision: Decision, level: int) -> Decision:
+    """The decision for somebody who needs so many price levels and takes no fewer."""
+    if not decision.allowed or decision.level >= level:
+        return decision
+    return _refused("LEVEL_NOT_ENTITLED", f"{decision.rule} has {decision.level} price level(s), not {level}")
 
 
 def market_of(symbol: str) -> str | None:
@@ -111,6 +136,14 @@ def market_of_index(symbol: str) -> str | None:
     return next((market for prefix, market in INDEX_PREFIXES if name.startswith(prefix)), market_of(symbol))
 
 
+def _access_to_account(grant: Grant, symbol: str) -> Decision:
+    if not grant.key_id:
+        return _refused("NOT_ENTITLED", "the account channel needs a key")
+    if symbol not in ("*", grant.subscriber):
+        return _refused("NOT_ENTITLED", f"the account channel is a subscriber's own: {grant.subscriber} or *")
+    return Decision(True, None, "a subscriber's own account channel", 0, "realtime", 0)
+
+
 def _covers(rule: ProductRule, *, channel: str, symbol: str, market: str | None) -> bool:
     if channel not in rule.channels:
         return False
@@ -125,7 +158,8 @@ def _covers(rule: ProductRule, *, channel: str, symbol: str, market: str | None)
     return any(symbol == name or fnmatchcase(symbol, name) for name in rule.symbols)
 
 
-def _holds(rule: ProductRule, at_ns: int) -> bool:
+def holds(rule: ProductRule, at_ns: int) -> bool:
+    """Whether the rule's window is open."""
     return (rule.starts_ns is None or rule.starts_ns <= at_ns) and (rule.ends_ns is None or at_ns < rule.ends_ns)
 
 

@@ -23,6 +23,7 @@ SECRET_CHARACTERS_MAX = 4_096  # a JWT fits
 DEPTHS = (1, 3, 5, 10)
 CONFLATE_MS = (0, 50, 100, 250, 1000)
 ON_SLOW = ("conflate", "skip", "disconnect")
+TIMELINESS = ("realtime", "delayed")
 LIVE = "live"
 
 CHANNELS_OF_IMAGES = frozenset({"stats", "depth", "expected", "foreign", "index", "definition"})
@@ -62,6 +63,7 @@ class Subscribe:
     conflate_ms: int = 0
     on_slow: str | None = None
     origin: str = LIVE
+    timeliness: str | None = None  # None: the best that there is a right to
     resume: tuple[tuple[str, str, int], ...] = ()
 
 
@@ -257,6 +259,9 @@ def _subscribe(fields: _Fields) -> Subscribe:
     origin = fields.text("origin", LIVE, 32)
     if not _ORIGIN.fullmatch(origin):
         fields.fail("origin", "live or replay:<number>", origin)
+    timeliness = fields.take("timeliness")
+    if timeliness is not None and timeliness not in TIMELINESS:
+        fields.fail("timeliness", f"one of {TIMELINESS}", timeliness)
     return Subscribe(
         id=fields.id,
         channel=channel,
@@ -266,6 +271,7 @@ def _subscribe(fields: _Fields) -> Subscribe:
         conflate_ms=conflate_ms,
         on_slow=on_slow if isinstance(on_slow, str) else None,
         origin=origin,
+        timeliness=timeliness if isinstance(timeliness, str) else None,
         resume=_resume(fields, symbols),
     )
 

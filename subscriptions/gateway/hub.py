@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from subscriptions.gateway.heads import HEAD, LIVE, Identity, cut_depth, image_identity
+from subscriptions.gateway.origins import lasting
 from subscriptions.gateway.outbox import Outbox, StreamName
 from subscriptions.protocol import CHANNELS_OF_IMAGES
 
@@ -26,11 +27,11 @@ _KEPT = frozenset(channel.encode() for channel in CHANNELS_OF_IMAGES | {"status"
 
 @dataclass(slots=True, eq=False)
 class Member:
-    """One channel of the layer: its outbox and its rights, asked as `allows(channel, symbol, market)` → level."""
+    """One channel of the layer: outbox and rights, asked as `allows(origin, channel, symbol, market)` → level."""
 
     name: str
     outbox: Outbox
-    allows: Callable[[str, str, str | None], int | None]  # None: not entitled; FULL or a level otherwise
+    allows: Callable[[str, str, str, str | None], int | None]  # None: not entitled; FULL or a level otherwise
     streams: dict[StreamName, int] = field(default_factory=dict)  # joined → level
     named: set[StreamName] = field(default_factory=set)  # joined by name, not through a wildcard
     wildcards: dict[tuple[str, str], int] = field(default_factory=dict)  # (origin, channel) → level wanted
@@ -133,7 +134,7 @@ class Hub:
         lost = []
         for (origin, key), level in list(member.streams.items()):
             stream = self.origins[origin][key]
-            granted = self._allowed(member, stream)
+            granted = self._allowed(member, origin, stream)
             if granted is None:
                 member.named.discard((origin, key))
                 self._detach(member, origin, key)
@@ -147,8 +148,8 @@ class Hub:
         return lost
 
     def images(self, origin: str, key: bytes, *, level: int = FULL) -> list[bytes]:
-        """The last images of a live stream, oldest first, at a level."""
-        stream = self.origins[LIVE].get(key) if origin == LIVE else None
+        """The last images of a live or delayed stream, oldest first, at a level."""
+        stream = self.origins.get(origin, {}).get(key) if lasting(origin) else None
         if stream is None:
             return []
         return [line if level == FULL else cut_depth(line, level) for line in stream.images.values()]
@@ -156,10 +157,11 @@ class Hub:
     def restore(self, member: Member) -> None:
         """Give a member that caught up the last images of the streams whose images it lost."""
         outbox = member.outbox
-        for origin, key in outbox.lost:
-            level = member.streams.get((origin, key))
-            if level is not None:
-                outbox.pending.extend(self.images(origin, key, level=level))
+        for _, key in outbox.lost:  # a delayed record has the bytes of its live one: the outbox cannot tell them apart
+            for origin in self.origins:
+                level = member.streams.get((origin, key)) if lasting(origin) else None
+                if level is not None:
+                    outbox.pending.extend(self.images(origin, key, level=level))
         outbox.lost.clear()
 
     # Fan-out
@@ -175,7 +177,7 @@ class Hub:
         if streams is None:  # a replay that nobody follows
             self.unheard += len(lines)
             return len(lines)
-        live = origin == LIVE
+        kept = lasting(origin)
         for line in lines:
             head = HEAD.match(line)
             if head is None:
@@ -190,7 +192,7 @@ class Hub:
             stream.number = int(head[4])
             if head[8] != stream.market:
                 self._market_changed(origin, stream, head[8])
-            if live and head[2] in _KEPT:
+            if kept and head[2] in _KEPT:
                 self._keep(stream, image_identity(head), line)
             for level, variant in stream.variants.items():
                 appends = variant.appends
@@ -240,7 +242,7 @@ class Hub:
         for variant in list(stream.variants.values()):
             for name in list(variant.members):
                 member = self.members[name]
-                if self._allowed(member, stream) is None:
+                if self._allowed(member, origin, stream) is None:
                     member.named.discard((origin, stream.key))
                     self._detach(member, origin, stream.key)
                     self.on_denied(name, origin, stream)
@@ -248,12 +250,13 @@ class Hub:
             if (origin, stream.key) not in member.streams:
                 self._admit(member, origin, stream)
 
-    def _allowed(self, member: Member, stream: Stream) -> int | None:
-        return member.allows(stream.channel, stream.symbol, stream.market.decode() if stream.market else None)
+    def _allowed(self, member: Member, origin: str, stream: Stream) -> int | None:
+        market = stream.market.decode() if stream.market else None
+        return member.allows(origin, stream.channel, stream.symbol, market)
 
     def _admit(self, member: Member, origin: str, stream: Stream) -> bool:
         """Let a wildcard member follow a stream if its rights allow; a stream without a known market waits for it."""
-        granted = self._allowed(member, stream)
+        granted = self._allowed(member, origin, stream)
         if granted is None:
             return False
         wanted = member.wildcards[(origin, stream.channel)]
@@ -292,7 +295,7 @@ class Hub:
 
     def _drop_if_unheard(self, origin: str) -> None:
         """Replay streams live as long as somebody follows them."""
-        if origin == LIVE or origin not in self.origins or any(place == origin for place, _ in self._wild):
+        if lasting(origin) or origin not in self.origins or any(place == origin for place, _ in self._wild):
             return
         if not any(stream.variants for stream in self.origins[origin].values()):
             del self.origins[origin]

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from subscriptions.entitlements import Grant
 from subscriptions.gateway import replies
 from subscriptions.gateway.catalog import Catalog
-from subscriptions.gateway.grants import Access, access, next_change_ns
+from subscriptions.gateway.grants import ANY_DELAY, Access, access, next_change_ns, placed
 from subscriptions.gateway.heads import LIVE, stream_key
 from subscriptions.gateway.hub import FULL, WILDCARD, Hub, Member, Stream
+from subscriptions.gateway.origins import delay_of, lasting
 from subscriptions.gateway.outbox import Outbox
 from subscriptions.gateway.rate import SessionRate, Verdict
 from subscriptions.protocol import CHANNELS_OF_IMAGES, ListSubscriptions, ProtocolError, Subscribe, Unsubscribe
@@ -78,13 +79,12 @@ class Session:
             if WILDCARD in subscription.symbols and self._access(subscription.operation, WILDCARD).code is not None:
                 self._end_wildcard(sid, subscription)
 
-    def allows(self, channel: str, symbol: str, market: str | None) -> int | None:
+    def allows(self, origin: str, channel: str, symbol: str, market: str | None) -> int | None:
         """The hub's question at join, at a market's change and at a recheck."""
         if self.grant is None:
             return None
-        found = access(
-            self.grant, channel, symbol=symbol, market=market or self.catalog.market_of(symbol), at_ns=self.clock_ns()
-        )
+        market = market or self.catalog.market_of(symbol)
+        found = access(self.grant, channel, symbol=symbol, market=market, at_ns=self.clock_ns(), origin=origin)
         return found.level if found.code is None else None
 
     def lost(self, origin: str, stream: Stream) -> None:
@@ -96,8 +96,8 @@ class Session:
                 del self.subscriptions[sid]
         else:
             sid = self._taken.get((origin, stream.channel, WILDCARD))
-        self.outbox.strict.discard((origin, stream.key))
-        code = self._stream_access(stream).code or "NOT_ENTITLED"
+        self.outbox.strict.discard((_queued_as(origin), stream.key))
+        code = self._stream_access(origin, stream).code or "NOT_ENTITLED"
         self._say_ended(code, sid=sid, channel=stream.channel, symbol=stream.symbol)
 
     def _end_wildcard(self, sid: int, subscription: Subscription) -> None:
@@ -116,6 +116,8 @@ class Session:
 
     def subscribe(self, operation: Subscribe) -> None:
         grant = self._granted(operation)
+        if any(rule.delay_s for rule in grant.rules):
+            operation = placed(operation, [self._access(operation, one, origin=ANY_DELAY) for one in operation.symbols])
         ok: dict[str, Access] = {}
         errors: list[dict[str, str]] = []
         room = grant.limits.symbols - len(self._taken)
@@ -155,7 +157,7 @@ class Session:
             {
                 "sid": one.sid,
                 "ch": one.operation.channel,
-                "origin": one.operation.origin,
+                "origin": _queued_as(one.operation.origin),
                 "symbols": list(one.symbols),
                 "granted": one.granted,
                 "state": self._state(one),
@@ -175,8 +177,15 @@ class Session:
     def sid_of(self, origin: str, key: bytes) -> int | None:
         """The subscription a record belongs to: by name first, else the channel's `*`."""
         _, _, _, channel, _, _, _, symbol, _ = key.decode().split('"', 8)
-        sid = self._taken.get((origin, channel, symbol))
-        return sid if sid is not None else self._taken.get((origin, channel, WILDCARD))
+        return self._sid_following(origin, channel, symbol)
+
+    def _sid_following(self, origin: str, channel: str, symbol: str) -> int | None:
+        """A stream is followed once in a session, live or delayed: the records are the same bytes."""
+        origins = [origin]
+        if lasting(origin):
+            origins = [one for one in self.hub.origins if lasting(one)]
+        names = [(one, channel, name) for name in (symbol, WILDCARD) for one in origins]
+        return next((self._taken[name] for name in names if name in self._taken), None)
 
     # Parts of a sub
 
@@ -190,9 +199,10 @@ class Session:
 
     def _check(self, operation: Subscribe, symbol: str, *, room: int) -> Access:
         origin, channel = operation.origin, operation.channel
-        taken = self._taken.get((origin, channel, symbol)) or self._taken.get((origin, channel, WILDCARD))
+        taken = self._sid_following(origin, channel, symbol)
         if taken is None and symbol == WILDCARD:
-            taken = next((sid for place, sid in self._taken.items() if place[:2] == (origin, channel)), None)
+            same = ((_queued_as(place[0]), place[1], sid) for place, sid in self._taken.items())
+            taken = next((sid for *place, sid in same if place == [_queued_as(origin), channel]), None)
         if taken is not None:
             return Access("BAD_PARAM", f"sid {taken} follows it already; unsub that first")
         if symbol != WILDCARD and not self.catalog.knows(symbol):
@@ -202,23 +212,26 @@ class Session:
             return Access("SYMBOL_LIMIT", f"at most {self.grant.limits.symbols if self.grant else 0} symbols a session")
         return found
 
-    def _access(self, operation: Subscribe, symbol: str) -> Access:
+    def _access(self, operation: Subscribe, symbol: str, *, origin: str | None = None) -> Access:
         stream = self.hub.origins.get(operation.origin, {}).get(stream_key(operation.channel, symbol))
         market = stream.market.decode() if stream is not None and stream.market else self.catalog.market_of(symbol)
         assert self.grant is not None, "only asked once a grant is there"
-        return access(self.grant, operation.channel, symbol=symbol, market=market, at_ns=self.clock_ns())
+        origin = origin or operation.origin
+        return access(self.grant, operation.channel, symbol=symbol, market=market, at_ns=self.clock_ns(), origin=origin)
 
-    def _stream_access(self, stream: Stream) -> Access:
+    def _stream_access(self, origin: str, stream: Stream) -> Access:
         assert self.grant is not None, "a session without a grant follows nothing"
         market = stream.market.decode() if stream.market else self.catalog.market_of(stream.symbol)
-        return access(self.grant, stream.channel, symbol=stream.symbol, market=market, at_ns=self.clock_ns())
+        return access(
+            self.grant, stream.channel, symbol=stream.symbol, market=market, at_ns=self.clock_ns(), origin=origin
+        )
 
     def _join_named(self, subscription: Subscription) -> None:
         operation, pending = subscription.operation, self.outbox.pending
         for symbol, level in subscription.symbols.items():
             key = stream_key(operation.channel, symbol)
             if subscription.granted["on_slow"] == "disconnect":
-                self.outbox.strict.add((operation.origin, key))
+                self.outbox.strict.add((_queued_as(operation.origin), key))
             if operation.snapshot:
                 pending.extend(self.hub.images(operation.origin, key, level=level))
             self.hub.join(self.name, operation.origin, (key, operation.channel, symbol), level=level)
@@ -257,7 +270,7 @@ class Session:
                 self.hub.leave_all(self.name, operation.origin, operation.channel)
             else:
                 key = stream_key(operation.channel, symbol)
-                self.outbox.strict.discard((operation.origin, key))
+                self.outbox.strict.discard((_queued_as(operation.origin), key))
                 self.hub.leave(self.name, operation.origin, key)
 
     def _state(self, subscription: Subscription) -> str:
@@ -271,6 +284,11 @@ class Session:
         return "running" if any(stream is not None and stream.epoch for stream in found) else "waiting"
 
 
+def _queued_as(origin: str) -> str:
+    """The origin that a queued record shows: a delayed one has the bytes of its live one."""
+    return LIVE if lasting(origin) else origin
+
+
 def _lower(wanted: int | None, granted: int) -> int:
     """The level of a stream; FULL is above every number, and a request for ten or more asks for all there is."""
     if wanted is None or wanted >= 10:
@@ -281,13 +299,15 @@ def _lower(wanted: int | None, granted: int) -> int:
 def _granted_members(operation: Subscribe, levels: dict[str, int]) -> dict[str, object]:
     """What the reply states: never what was asked, always what is given."""
     image = operation.channel in CHANNELS_OF_IMAGES
-    natural = "conflate" if image and operation.origin == LIVE else "skip"
+    natural = "conflate" if image and lasting(operation.origin) else "skip"
     granted: dict[str, object] = {
         "conflate_ms": 0,
-        "timeliness": "realtime",
+        "timeliness": "delayed" if delay_of(operation.origin) else "realtime",
         "on_slow": "disconnect" if operation.on_slow == "disconnect" and WILDCARD not in levels else natural,
-        "origin": operation.origin,
+        "origin": _queued_as(operation.origin),
     }
+    if delay_of(operation.origin):
+        granted["delay_s"] = delay_of(operation.origin)
     if operation.channel == "depth":
         given = {symbol: level if level != FULL else 10 for symbol, level in levels.items()}
         most = max(given.values())

@@ -16,7 +16,7 @@ from tests.gateway import cast
 def follow(hub: Hub, name: str, channel: str, symbol: str, *, origin: str = "live", level: int = 0) -> Outbox:
     member = hub.members.get(name)
     if member is None:
-        member = Member(name, Outbox(1_000_000), lambda channel, symbol, market: 0)
+        member = Member(name, Outbox(1_000_000), lambda origin, channel, symbol, market: 0)
         hub.add_member(member)
     hub.join(name, origin, (stream_key(channel, symbol), channel, symbol), level=level)
     return member.outbox

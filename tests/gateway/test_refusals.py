@@ -23,7 +23,7 @@ def test_rights_are_answered_symbol_by_symbol(gateway: RunningGateway) -> None:
     assert (reply["ok"], [(one["s"], one["code"]) for one in reply["errors"]]) == (
         ["FPT"], [("SHS", "NOT_ENTITLED"), ("XXX", "SYMBOL_UNKNOWN")],
     )  # fmt: skip
-    delayed = client.subscribe("stats", "FPT")
+    delayed = client.subscribe("stats", "FPT", timeliness="realtime")
     assert (delayed["sid"], delayed["ok"], delayed["errors"][0]["code"]) == (None, [], "DELAYED_ONLY")
     assert client.subscribe("trade", "*")["errors"][0]["code"] == "BAD_PARAM"  # FPT is followed by name
     client.ask(op="unsub", id=1, sid=1)
