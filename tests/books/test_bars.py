@@ -123,9 +123,8 @@ TRADES = st.lists(
 def test_closed_bars_are_the_trades_of_their_minute(rows: list[tuple[int, Decimal, int]]) -> None:
     rows = sorted(rows, key=lambda row: row[0])
     bars = Bars()
-    made = [
-        record for minute, price, quantity in rows for record in bars.trade(trade(minute, str(price), str(quantity)))
-    ]
+    trades = [trade(minute, str(price), str(quantity)) for minute, price, quantity in rows]
+    made = [record for each in trades for record in bars.trade(each)]
     made += bars.close_until(b"2026-11-20T02:59:00Z")
     found = [json.loads(record, parse_float=Decimal, parse_int=Decimal) for record in made]
     assert [row["n"] for row in found] == list(range(1, len(found) + 1))

@@ -50,9 +50,9 @@ def test_the_wires_text_stays() -> None:
         ([("null", "1"), ("2", "null"), ("1", "1")], ["1:1"]),
         ([("-1", "1"), ("-0.5", "1")], ["-0.5:1", "-1:1"]),
         # two prices that are one float
-        ([("100000000000000000.1", "1"), ("100000000000000000.2", "1")], ["100000000000000000.2:1", "100000000000000000.1:1"]),  # fmt: skip
+        ([(f"{10**17}.1", "1"), (f"{10**17}.2", "1")], [f"{10**17}.2:1", f"{10**17}.1:1"]),
     ],
-)  # fmt: skip
+)
 def test_bids_are_in_order_each_price_once(bids: object, expected: list[str]) -> None:
     assert [f"{p.decode()}:{q.decode()}" for p, q in ladder(bids).values()[0]] == expected
 
