@@ -6,6 +6,7 @@ import sys
 from importlib import import_module
 
 BENCHES = {
+    "capture": "full receive buffers → the capture loop → journal: datagrams/s and cost of the loop alone",
     "parse": "simplefix, the general path and the layout path on the same messages",
     "pipeline": "simulator → multicast → capture → RAW → parser → PARSED → sink, conservation and latency",
 }

@@ -16,7 +16,7 @@ from feeds.journal import JournalWriteError, JournalWriter
 
 log = logging.getLogger(__name__)
 
-BATCH_MAX = 512  # datagrams per line and block; the rest waits in the socket's buffer for the next round
+BATCH_MAX = 128  # datagrams per line and block (about 128 KB of two lines); the rest waits in the socket's buffer
 SYNC_BYTES = 1 << 20
 WRITE_RETRY_S = 0.2
 # A round (poll, two reads that find nothing, write, wake) costs about as much as ten datagrams. Under load the loop

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import socket
-import struct
 from dataclasses import dataclass
 
-from feeds.blocks import FLAG_MESSAGE, FLAG_TRUNCATED, Entry
+from feeds.blocks import Entry
+from feeds.capture.many import DATAGRAMS_MAX, ManyReceiver
 from feeds.config import LineConfig
 
 # Linux values that Python 3.11 has no names for (include/uapi/linux/in.h, asm-generic/socket.h).
@@ -15,11 +15,6 @@ IP_MULTICAST_ALL = 49
 SO_RCVBUFFORCE = 33
 SO_RXQ_OVFL = 40
 SO_TIMESTAMPNS = 35
-
-DATAGRAM_BYTES_MAX = 16_384  # a larger datagram is cut by the kernel and marked (FLAG_TRUNCATED)
-ANCILLARY_BYTES = 128
-_TIMESPEC = struct.Struct("@qq")
-_U32 = struct.Struct("@I")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,49 +38,35 @@ class ReceiveBuffer:
 
 
 class LineReceiver:
-    """One open line. `drops` is the kernel's count of datagrams lost because the buffer was full (SO_RXQ_OVFL)."""
+    """One open line."""
 
     def __init__(self, line: LineConfig, index: int, buffer_bytes: int) -> None:
         self.line = line
         self.index = index
-        self.drops = 0
         self.received = 0
         self.socket = _open(line)
+        self._many = ManyReceiver(self.socket.fileno(), index)
         self.buffer = _enlarge(self.socket, buffer_bytes)
 
     def fileno(self) -> int:
         return self.socket.fileno()
 
+    @property
+    def drops(self) -> int:
+        """The kernel's count of datagrams lost because the buffer was full (SO_RXQ_OVFL)."""
+        return self._many.drops
+
     def drain(self, entries: list[Entry], most: int) -> bool:
         """Append up to `most` waiting datagrams to `entries`; True when more may wait."""
-        receive = self.socket.recvmsg
-        index, add = self.index, entries.append
-        unpack = _TIMESPEC.unpack_from
         done = 0
-        try:
-            for done in range(most):  # noqa: B007  the count matters when recvmsg raises
-                data, ancillary, flags, _address = receive(DATAGRAM_BYTES_MAX, ANCILLARY_BYTES)
-                seconds, nanoseconds = unpack(ancillary[0][2])
-                if len(ancillary) > 1 or flags:
-                    add(self._unusual(data, ancillary, flags))
-                else:
-                    add((seconds * 1_000_000_000 + nanoseconds, index, FLAG_MESSAGE, data))
-        except BlockingIOError:
-            self.received += done
-            return False
-        self.received += most
-        return True
-
-    def _unusual(self, data: bytes, ancillary: list[tuple[int, int, bytes]], flags: int) -> Entry:
-        rx_ns = 0
-        for _level, kind, value in ancillary:
-            if kind == SO_TIMESTAMPNS:
-                seconds, nanoseconds = _TIMESPEC.unpack_from(value)
-                rx_ns = seconds * 1_000_000_000 + nanoseconds
-            elif kind == SO_RXQ_OVFL:
-                self.drops = _U32.unpack_from(value)[0]
-        cut = FLAG_TRUNCATED if flags & socket.MSG_TRUNC else FLAG_MESSAGE
-        return rx_ns, self.index, cut, data
+        while done < most:
+            asked = min(most - done, DATAGRAMS_MAX)
+            got = self._many.receive(entries, asked)
+            done += got
+            if got < asked:
+                break
+        self.received += done
+        return done == most
 
     def close(self) -> None:
         self.socket.close()

@@ -11,7 +11,8 @@ import pytest
 
 from feeds.blocks import FLAG_MESSAGE, FLAG_TRUNCATED, Entry
 from feeds.capture import receiver as receiver_module
-from feeds.capture.receiver import DATAGRAM_BYTES_MAX, LineReceiver, ReceiveBuffer
+from feeds.capture.many import DATAGRAM_BYTES_MAX
+from feeds.capture.receiver import LineReceiver, ReceiveBuffer
 from feeds.config import LineConfig
 from testbed.ports import free_port
 
