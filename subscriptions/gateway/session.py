@@ -45,7 +45,7 @@ class Session:
         self._sids = 0
         self._rate = SessionRate(1, at_ns=self.opened_ns)
         outbox.sid_of = self.sid_of
-        hub.add_member(Member(name, outbox, self.allows))
+        hub.add_member(Member(name, outbox, lambda origin, channel, *of: self.allows(origin, channel, of=of)))
 
     @property
     def public_id(self) -> str:
@@ -79,10 +79,11 @@ class Session:
             if WILDCARD in subscription.symbols and self._access(subscription.operation, WILDCARD).code is not None:
                 self._end_wildcard(sid, subscription)
 
-    def allows(self, origin: str, channel: str, symbol: str, market: str | None) -> int | None:
+    def allows(self, origin: str, channel: str, *, of: tuple[str, str | None]) -> int | None:
         """The hub's question at join, at a market's change and at a recheck."""
         if self.grant is None:
             return None
+        symbol, market = of
         market = market or self.catalog.market_of(symbol)
         found = access(self.grant, channel, symbol=symbol, market=market, at_ns=self.clock_ns(), origin=origin)
         return found.level if found.code is None else None
