@@ -1,0 +1,97 @@
+"""Breaks a rule of the data path on purpose, in this process only.
+
+A test of the tests shows that the matching invariant says so.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+from feeds.bus.amqp.outbox import AmqpOutbox
+from feeds.bus.base import Delivery, Outgoing
+from feeds.capture import publisher
+from feeds.capture.publisher import FeedPublisher
+from feeds.parser.context import Context
+from feeds.parser.partition import PartitionParser
+from feeds.parser.pipeline import Pipeline
+
+
+def no_dedup() -> None:
+    """The parser takes every copy for new."""
+
+    def is_new(*_arguments: object, **_named: object) -> bool:
+        return False
+
+    def never(_context: Context, _identity: int) -> bool:
+        return False
+
+    def in_order(_parser: PartitionParser, _delivery: Delivery) -> bool:
+        return True
+
+    Pipeline._is_new = is_new  # type: ignore[method-assign,assignment]
+    Context.seen_before = never  # type: ignore[method-assign]
+    PartitionParser._in_order = in_order  # type: ignore[method-assign]
+
+
+def acknowledge_first() -> None:
+    """The parser acknowledges RAW as it comes, before PARSED is published: what it holds dies with it."""
+    real = PartitionParser._take
+
+    async def take(parser: PartitionParser, delivery: Delivery) -> None:
+        parser.subscription.ack(delivery)
+        await real(parser, delivery)
+
+    async def late(_outbox: AmqpOutbox, _message: Outgoing, _on_confirmed: object = None) -> None:
+        """What is put is held back until the process dies."""
+
+    PartitionParser._take = take  # type: ignore[method-assign]
+    real_begin = PartitionParser._begin
+
+    async def begin(parser: PartitionParser, generation: int) -> None:
+        parser.parsed_box.put = late.__get__(parser.parsed_box)  # type: ignore[attr-defined]
+        await real_begin(parser, generation)
+
+    PartitionParser._begin = begin  # type: ignore[method-assign]
+
+
+def no_cursor() -> None:
+    """The publisher never saves its cursor: after a restart it begins at the journal's start with a new arbitration."""
+
+    def save(_publisher: FeedPublisher) -> None:
+        """Nothing is kept."""
+
+    FeedPublisher._save = save  # type: ignore[method-assign]
+
+
+def cursor_before_confirm() -> None:
+    """The publisher's cursor moves when a message is put, not when it is confirmed."""
+    real = AmqpOutbox.put
+
+    async def put(outbox: AmqpOutbox, message: Outgoing, on_confirmed: Callable[[], None] | None = None) -> None:
+        if on_confirmed is not None:
+            on_confirmed()
+        await real(outbox, message, None)
+
+    AmqpOutbox.put = put  # type: ignore[method-assign]
+    publisher.CURSOR_INTERVAL_NS = 0
+
+
+def drops_some() -> None:
+    """The publisher forgets every 50th RAW message without a word."""
+    real, numbers = AmqpOutbox.put, itertools.count(1)
+
+    async def put(outbox: AmqpOutbox, message: Outgoing, on_confirmed: Callable[[], None] | None = None) -> None:
+        if next(numbers) % 50 or on_confirmed is not None:
+            await real(outbox, message, on_confirmed)
+
+    AmqpOutbox.put = put  # type: ignore[method-assign]
+
+
+RULES = {rule.__name__: rule for rule in (no_dedup, acknowledge_first, no_cursor, cursor_before_confirm, drops_some)}
+
+
+def break_rule(name: str) -> None:
+    """Break one by name; an empty name breaks none."""
+    if name:
+        RULES[name]()

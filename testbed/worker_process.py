@@ -1,0 +1,83 @@
+"""Runs one worker of the data path as a process without a database: `python -m testbed.worker_process SPEC`.
+
+It starts in a third of the time of its management command, which matters where a test starts a dozen. The workers are
+the product's own; `broken` names a rule that this process shall break (`testbed.broken_rules`), for tests of the tests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import signal
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from feeds.bus.amqp import AmqpBus
+from feeds.capture.publisher import FeedPublisher, PublisherWorker
+from feeds.capture.worker import CaptureWorker
+from feeds.config import FeedConfig, LineConfig
+from feeds.parser.worker import ParserWorker
+from testbed.broken_rules import break_rule
+
+STATS_S = 0.1
+
+
+def feed_as_json(feed: FeedConfig) -> dict[str, Any]:
+    """JSON values; `feed_of` is the inverse."""
+    return asdict(feed)
+
+
+def feed_of(value: dict[str, Any]) -> FeedConfig:
+    lines = tuple(LineConfig(**line) for line in value["lines"])
+    return FeedConfig(**{**value, "lines": lines, "markets": tuple(value["markets"])})
+
+
+AnyWorker = CaptureWorker | PublisherWorker | ParserWorker
+
+
+def worker_of(spec: dict[str, Any]) -> AnyWorker:
+    """The worker that `spec` asks for."""
+    feed, data_dir = feed_of(spec["feed"]), Path(spec["data_dir"])
+    if spec["kind"] == "capture":
+        return CaptureWorker([feed], data_dir=data_dir, prefix=spec["prefix"], name=spec["name"])
+    bus = AmqpBus(spec["bus"], spec["prefix"], feed.partitions)
+    if spec["kind"] == "publisher":
+        publisher = FeedPublisher(feed, bus, data_dir=data_dir, prefix=spec["prefix"])
+        return PublisherWorker(bus, [publisher], spec["name"])
+    return ParserWorker(bus, range(feed.partitions), {}, save=None, name=spec["name"])
+
+
+async def run(worker: AnyWorker, stats: Path) -> None:
+    """Until SIGTERM; the figures go to `stats` ten times a second and at the end."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    working = asyncio.create_task(worker.run(stop))
+    while not working.done():
+        _write(stats, worker)
+        await asyncio.wait({working}, timeout=STATS_S)
+    _write(stats, worker)
+    await working
+
+
+def _write(path: Path, worker: AnyWorker) -> None:
+    draft = path.with_suffix(".new")
+    draft.write_text(json.dumps({"pid": os.getpid(), "at_ns": time.time_ns(), **worker.stats()}, default=str))
+    draft.replace(path)
+
+
+def main() -> None:
+    spec = json.loads(Path(sys.argv[1]).read_text())
+    break_rule(spec.get("broken", ""))
+    gc.freeze()
+    uvloop.run(run(worker_of(spec), Path(spec["stats"])))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""F05 to F11: the broker restarted, killed, frozen, out of memory, refusing, slow, reset, without its queues."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+
+import aio_pika
+import pytest
+
+from testbed.evidence import published_gaps
+from testbed.live_path import LivePath
+from testbed.rabbitmq import PrivateRabbitMQ
+from testbed.tcp_proxy import TcpProxy
+from tests.faults.conftest import Started, assert_invariants, healed, records
+
+pytestmark = [pytest.mark.services]
+
+RATE = 1_200
+FROZEN_S = float(os.environ.get("MDDS_FAULT_FROZEN_S") or 6.0)  # 30 s in bin/soak
+ALARM_S = 2.0
+
+
+def started(live: Started, **options: object) -> LivePath:
+    path = live(**options)
+    path.start_all()
+    path.start_exchange(rate=RATE)
+    path.flow_on(600)
+    return path
+
+
+def assert_lossless(path: LivePath) -> None:
+    """After the fault: everything converges, nothing was lost on the way."""
+    found = healed(path, drained_s_max=40.0)
+    assert_invariants(path, found)
+    assert published_gaps(records(found)) == {}
+
+
+def test_f05_f06_restarted_and_killed(live: Started, rabbitmq: PrivateRabbitMQ) -> None:
+    path = started(live)
+    rabbitmq.kill()
+    path.flow_on(600)
+    rabbitmq.start()
+    path.flow_on(300)
+    rabbitmq.stop()
+    rabbitmq.start()
+    assert_lossless(path)
+
+
+def test_f07_frozen(live: Started, rabbitmq: PrivateRabbitMQ) -> None:
+    path = started(live)
+    rabbitmq.pause()
+    time.sleep(FROZEN_S)
+    rabbitmq.resume()
+    assert_lossless(path)
+
+
+def test_f08_memory_alarm(live: Started, rabbitmq: PrivateRabbitMQ) -> None:
+    """Publishing connections are blocked; the journal keeps what comes."""
+    path = started(live)
+    rabbitmq.ctl("set_vm_memory_high_watermark", "0.00001")
+    try:
+        time.sleep(ALARM_S)
+    finally:
+        rabbitmq.ctl("set_vm_memory_high_watermark", "0.4")
+    assert_lossless(path)
+
+
+def test_f10_slow_sliced_reset_and_silent_connection(live: Started, rabbitmq: PrivateRabbitMQ) -> None:
+    with TcpProxy(rabbitmq.port) as proxy:
+        path = live()
+        path.start("capture")
+        slow = path.bus.replace(f":{rabbitmq.port}/", f":{proxy.port}/")
+        for name in ("publisher", "parser-0"):
+            path.start(name, bus=slow)
+        path.relay.start()
+        for name in ("capture", "publisher", "parser-0"):
+            path.wait_ready(name)
+        path.start_exchange(rate=RATE)
+        path.flow_on(400)
+        proxy.latency_s = 0.02
+        path.flow_on(400)
+        proxy.latency_s, proxy.slice_bytes = 0.0, 100
+        path.flow_on(200)
+        proxy.slice_bytes = 0
+        for _ in range(2):
+            proxy.reset()
+            path.flow_on(300)
+        proxy.blackhole()
+        path.flow_on(600)
+        proxy.heal()
+        assert_lossless(path)
+        assert proxy.connections > 6
+
+
+def test_f09_f11_queues_deleted_and_refusing(live: Started) -> None:
+    """A deleted RAW queue takes what waited in it along: the parser must be past it, so it is deleted while idle.
+    Until it is there again a publish is unroutable, is refused, and comes again."""
+    path = started(live)
+    asyncio.run(delete_queue(path, 0))
+    path.flow_on(600)
+    assert_lossless(path)
+
+
+async def delete_queue(path: LivePath, partition: int) -> None:
+    async with await aio_pika.connect(path.bus) as connection:
+        channel = await connection.channel()
+        await channel.queue_delete(f"{path.prefix}.raw.live.{partition}")
