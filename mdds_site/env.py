@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -41,16 +42,25 @@ class MddsSettings:
     secret_key_file: Path | None = None
     allowed_hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
     origins: tuple[str, ...] = ()
+    proxies: tuple[str, ...] = ()
+    token_keys: tuple[str, ...] = ()
     flush_ms: int = 10
     outbox_bytes_max: int = 1_048_576
     heartbeat_s: int = 15
     time_zone: str = "Asia/Ho_Chi_Minh"
     log_level: str = "INFO"
+    host_name: str = ""
+    capture_cpus: tuple[int, ...] = ()
+    capture_priority: int = 0
 
     @property
     def prefix(self) -> str:
         """The name that sets this system's broker, layer and cache names apart from another's on the same machine."""
         return f"mdds{self.base_port}"
+
+    def worker_name(self, kind: str, index: int = 0) -> str:
+        """The index-th worker of this kind on this host, apart from those of a host that runs beside it."""
+        return f"{kind}-{index}@{self.host_name}" if self.host_name else f"{kind}-{index}"
 
     @property
     def embedded(self) -> bool:
@@ -158,11 +168,16 @@ def read_environment(environ: Mapping[str, str], *, root: Path) -> tuple[MddsSet
         secret_key_file=Path(key_file).expanduser() if key_file else None,
         allowed_hosts=_allowed_hosts(read, host),
         origins=_origins(read),
+        proxies=_proxies(read),
+        token_keys=_token_keys(read),
         flush_ms=read.whole("MDDS_FLUSH_MS", 10, low=0, high=1000),
         outbox_bytes_max=read.whole("MDDS_OUTBOX_BYTES", 1_048_576, low=65_536, high=1 << 30),
         heartbeat_s=read.whole("MDDS_HEARTBEAT_S", 15, low=1, high=60),
         time_zone=_time_zone(read),
         log_level=_log_level(read),
+        host_name=_host_name(read),
+        capture_cpus=_cpus(read),
+        capture_priority=read.whole("MDDS_CAPTURE_PRIORITY", 0, low=0, high=99),
     )
     return settings, tuple(read.problems)
 
@@ -196,6 +211,28 @@ def _allowed_hosts(read: Reader, host: str) -> tuple[str, ...]:
     return hosts if host in hosts or host in {"0.0.0.0", "::"} else (*hosts, host)
 
 
+def _proxies(read: Reader) -> tuple[str, ...]:
+    networks = read.words("MDDS_PROXIES", ())
+    for text in networks:
+        try:
+            ip_network(text)
+        except ValueError as error:
+            read.bad("MDDS_PROXIES", f"addresses or networks of the proxies before us ({error})")
+            return ()
+    return networks
+
+
+def _token_keys(read: Reader) -> tuple[str, ...]:
+    """Entries `kid:secret`, the newest first; none: a key derived from the secret key signs."""
+    entries = read.words("MDDS_TOKEN_KEYS", ())
+    kids = [entry.partition(":")[0] for entry in entries]
+    if any(len(entry.partition(":")[2]) < 32 for entry in entries) or not all(kids) or len(set(kids)) < len(kids):
+        expected = "kid:secret entries, each kid once, each secret of at least 32 characters"
+        read.bad("MDDS_TOKEN_KEYS", expected, found=f"({len(entries)} entries)")
+        return ()
+    return entries
+
+
 def _origins(read: Reader) -> tuple[str, ...]:
     origins = read.words("MDDS_ORIGINS", ())
     for origin in origins:
@@ -221,3 +258,19 @@ def _log_level(read: Reader) -> str:
         read.bad("MDDS_LOG", "DEBUG, INFO, WARNING or ERROR")
         return "INFO"
     return level
+
+
+def _host_name(read: Reader) -> str:
+    name = read.text("MDDS_HOST_NAME", "")
+    if name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]{0,30}", name):
+        read.bad("MDDS_HOST_NAME", "a host name of at most 31 letters, digits, points and dashes")
+        return ""
+    return name
+
+
+def _cpus(read: Reader) -> tuple[int, ...]:
+    words = read.words("MDDS_CAPTURE_CPUS", ())
+    if not all(re.fullmatch(r"[0-9]{1,4}", word) for word in words):
+        read.bad("MDDS_CAPTURE_CPUS", "processor numbers such as 2 or 2,3")
+        return ()
+    return tuple(int(word) for word in words)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
 
 from feeds.blocks import Entry
+from feeds.capture.budget import ReceiveBuffer
 from feeds.capture.many import DATAGRAMS_MAX, ManyReceiver
 from feeds.config import LineConfig
 
@@ -15,26 +15,6 @@ IP_MULTICAST_ALL = 49
 SO_RCVBUFFORCE = 33
 SO_RXQ_OVFL = 40
 SO_TIMESTAMPNS = 35
-
-
-@dataclass(frozen=True, slots=True)
-class ReceiveBuffer:
-    """What the socket was asked for and what it got (bytes; Linux reports double what is usable)."""
-
-    asked: int
-    got: int
-
-    @property
-    def enough(self) -> bool:
-        return self.got >= self.asked
-
-    def describe(self) -> str:
-        if self.enough:
-            return f"receive buffer {self.got // 1024:,} KiB"
-        return (
-            f"receive buffer {self.got // 1024:,} KiB instead of {self.asked // 1024:,} KiB: "
-            "run with CAP_NET_ADMIN or raise net.core.rmem_max"
-        )
 
 
 class LineReceiver:

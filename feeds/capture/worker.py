@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from feeds.capture.hand_over import Overlap, is_asked_for, take_over
 from feeds.capture.loop import CaptureLoop, Syncer
 from feeds.capture.receiver import LineReceiver
+from feeds.capture.tuning import Tuning, tune
 from feeds.capture.wake import Waker, wake_address
 from feeds.config import FeedConfig
 from feeds.journal import JournalWriter
 
 log = logging.getLogger(__name__)
 
-WATCH_S = 0.25
+WATCH_S = 0.1
+STOP_S = 2.0
 
 
 def journal_folder(data_dir: Path, feed: str) -> Path:
@@ -25,63 +31,95 @@ def journal_folder(data_dir: Path, feed: str) -> Path:
 
 
 class CaptureWorker:
-    """Captures `feeds` into `data_dir/journal/<feed>`."""
+    """Captures `feeds` into `data_dir/journal/<feed>`. With `take_over` the journals of a capture that still runs."""
 
     kind = "capture"
 
-    def __init__(self, feeds: Sequence[FeedConfig], *, data_dir: Path, prefix: str, name: str = "capture") -> None:
+    def __init__(
+        self,
+        feeds: Sequence[FeedConfig],
+        *,
+        data_dir: Path,
+        prefix: str,
+        name: str = "capture",
+        take_over: bool = False,
+        tuning: Tuning = Tuning(),
+    ) -> None:
         self.name = name
         self.feeds = feeds
         self.data_dir = data_dir
         self.prefix = prefix
+        self.take_over = take_over
+        self.tuning = tuning
         self.loops: list[CaptureLoop] = []
+        self.handed_over: set[CaptureLoop] = set()
+        self.overlap_dropped = 0
         self._sync_due = threading.Event()
 
     def open(self) -> None:
         """Open journals and sockets; says what each line got. Raises OSError naming the line, or JournalLocked."""
         for feed in self.feeds:
-            writer = JournalWriter(journal_folder(self.data_dir, feed.name), feed.id)
+            if self.take_over:
+                lines, writer = self._take(feed)
+            else:
+                writer = JournalWriter(journal_folder(self.data_dir, feed.name), feed.id)
+                lines = _open_lines(feed)
             if writer.repaired_bytes:
                 log.warning("%s: cut %d torn bytes off the journal's end", feed.name, writer.repaired_bytes)
-            receivers = []
-            for index, line in enumerate(feed.lines):
-                receiver = LineReceiver(line, index, feed.receive_buffer_bytes)
-                level = logging.INFO if receiver.buffer.enough else logging.WARNING
-                where = (feed.name, line.name, line.group, line.port)
-                log.log(level, "%s line %s %s:%d: %s", *where, receiver.buffer.describe())
-                receivers.append(receiver)
             waker = Waker(wake_address(self.prefix, feed.name))
-            self.loops.append(
-                CaptureLoop(feed.name, lines=receivers, writer=writer, waker=waker, sync_due=self._sync_due)
-            )
+            self.loops.append(CaptureLoop(feed.name, lines=lines, writer=writer, waker=waker, sync_due=self._sync_due))
+
+    def _take(self, feed: FeedConfig) -> tuple[list[LineReceiver], JournalWriter]:
+        """The sockets first: from then on the kernel keeps for us what the old capture may not read any more."""
+        folder = journal_folder(self.data_dir, feed.name)
+        since_ns = time.time_ns()
+        lines = _open_lines(feed)
+        writer = take_over(folder, feed.id)
+        overlap = Overlap(folder, since_ns)
+        overlap.join(lines, writer)
+        self.overlap_dropped += overlap.dropped
+        log.info("%s: taken over at capture_seq %d, %d copies left out", feed.name, writer.next_seq, overlap.dropped)
+        return lines, writer
 
     async def run(self, stop: asyncio.Event) -> None:
-        self.open()
+        """Until `stop`, or until every journal was handed over to a capture that asked for it."""
+        await asyncio.to_thread(self.open)
         syncer = Syncer([loop.writer for loop in self.loops], self._sync_due)
+        gc.freeze()  # what is open now stays; the collector need not look at it again
         for thread in (*self.loops, syncer):
             thread.start()
+        tune(self.loops, self.tuning)
         try:
-            while not stop.is_set():
-                for loop in self.loops:
-                    if loop.failure is not None:
-                        raise loop.failure
-                try:
+            while not stop.is_set() and len(self.handed_over) < len(self.loops):
+                await self._look()
+                with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), WATCH_S)
-                except TimeoutError:
-                    continue
         finally:
             await asyncio.to_thread(self._close, syncer)
 
+    async def _look(self) -> None:
+        for loop in self.loops:
+            if loop in self.handed_over:
+                continue
+            if loop.failure is not None:
+                raise loop.failure
+            if is_asked_for(loop.writer.folder):
+                log.info("%s: another capture takes over", loop.name)
+                await asyncio.to_thread(_end, loop)
+                self.handed_over.add(loop)
+
     def _close(self, syncer: Syncer) -> None:
         for loop in self.loops:
-            loop.stop()
+            if loop not in self.handed_over:
+                loop.stop()
         for loop in self.loops:
-            loop.join(2.0)
+            loop.join(STOP_S)
         syncer.stop()
         syncer.join(1.0)
         for loop in self.loops:
-            loop.writer.close()
-            loop.close()
+            if loop not in self.handed_over:
+                loop.writer.close()
+                loop.close()
 
     def stats(self) -> dict[str, object]:
         """Per line what the kernel and the loop counted; per feed what the journal took."""
@@ -94,5 +132,25 @@ class CaptureWorker:
             "journal_bytes": sum(loop.writer.written_bytes for loop in self.loops),
             "journaled": {f.name: loop.writer.next_seq - 1 for f, loop in loops},
             "blocks": sum(loop.blocks for loop in self.loops),
+            "overlap_copies": self.overlap_dropped,
             "write_failures": sum(loop.write_failures for loop in self.loops),
         }
+
+
+def _open_lines(feed: FeedConfig) -> list[LineReceiver]:
+    receivers = []
+    for index, line in enumerate(feed.lines):
+        receiver = LineReceiver(line, index, feed.receive_buffer_bytes)
+        level = logging.INFO if receiver.buffer.enough else logging.WARNING
+        where = (feed.name, line.name, line.group, line.port)
+        log.log(level, "%s line %s %s:%d: %s", *where, receiver.buffer.describe())
+        receivers.append(receiver)
+    return receivers
+
+
+def _end(loop: CaptureLoop) -> None:
+    """Read the sockets dry, close the journal and give up its lock: the one that asked for it goes on."""
+    loop.stop()
+    loop.join(STOP_S)
+    loop.writer.close()
+    loop.close()

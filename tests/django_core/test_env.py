@@ -106,3 +106,20 @@ def test_a_password_or_secret_is_never_shown() -> None:
     assert problems(MDDS_DATABASE="postgresql://user:hun@ter2@db") == [("MDDS_DATABASE", "postgresql://user:***@db")]
     assert problems(MDDS_SECRET_KEY="hunter2") == [("MDDS_SECRET_KEY", "(7 characters)")]
     assert masked("amqp://user:a:b@c@host/v") == "amqp://user:***@host/v"
+
+
+def test_the_settings_of_a_capture() -> None:
+    environ = {"MDDS_HOST_NAME": "hcm-2", "MDDS_CAPTURE_CPUS": "2, 3", "MDDS_CAPTURE_PRIORITY": "50"}
+    settings, found = read_environment(environ, root=ROOT)
+    assert found == ()
+    assert (settings.capture_cpus, settings.capture_priority) == ((2, 3), 50)
+    assert settings.worker_name("capture", 1) == "capture-1@hcm-2"
+    assert read_environment({}, root=ROOT)[0].worker_name("capture") == "capture-0"
+
+
+def test_a_capture_cannot_be_pinned_to_nonsense() -> None:
+    assert problems(MDDS_CAPTURE_CPUS="2-3", MDDS_CAPTURE_PRIORITY="100", MDDS_HOST_NAME="a b") == [
+        ("MDDS_HOST_NAME", "a b"),
+        ("MDDS_CAPTURE_CPUS", "2-3"),
+        ("MDDS_CAPTURE_PRIORITY", "100"),
+    ]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from feeds.capture.tuning import Tuning
 from feeds.data_path import capture_worker
 from feeds.feed_rows import UnknownFeed, load_feeds
 from feeds.worker import run_workers
@@ -22,15 +24,28 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--feed", action="append", metavar="NAME", help="a feed; repeatable (default: every feed)")
         parser.add_argument("--index", type=int, default=0, choices=range(8), help="which capture of this machine")
+        parser.add_argument(
+            "--data-dir", type=Path, metavar="FOLDER", help="where the journals are (default: MDDS_DATA)"
+        )
+        parser.add_argument(
+            "--take-over", action="store_true", help="hot restart: take the journals over from the capture that runs"
+        )
 
-    def handle(self, *, feed: list[str] | None, index: int, **_: Any) -> None:
+    def handle(self, *, feed: list[str] | None, index: int, data_dir: Path | None, take_over: bool, **_: Any) -> None:
         mdds = settings.MDDS
         try:
             feeds = load_feeds(feed, partitions=mdds.partitions)
         except UnknownFeed as error:
             raise CommandError(str(error)) from error
         _take_precedence()
-        worker = capture_worker(feeds, data_dir=mdds.data_dir, prefix=mdds.prefix, name=f"capture-{index}")
+        worker = capture_worker(
+            feeds,
+            data_dir=data_dir or mdds.data_dir,
+            prefix=mdds.prefix,
+            name=mdds.worker_name("capture", index),
+            take_over=take_over,
+            tuning=Tuning(mdds.capture_cpus, mdds.capture_priority),
+        )
         run_workers([worker], metrics_port=mdds.metrics_port("capture", index))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -20,8 +21,11 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--feed", action="append", metavar="NAME", help="a feed; repeatable (default: every feed)")
         parser.add_argument("--index", type=int, default=0, choices=range(8), help="which publisher of this machine")
+        parser.add_argument(
+            "--data-dir", type=Path, metavar="FOLDER", help="where the journals are (default: MDDS_DATA)"
+        )
 
-    def handle(self, *, feed: list[str] | None, index: int, **_: Any) -> None:
+    def handle(self, *, feed: list[str] | None, index: int, data_dir: Path | None, **_: Any) -> None:
         mdds = settings.MDDS
         if mdds.embedded:
             raise CommandError(
@@ -30,7 +34,8 @@ class Command(BaseCommand):
         bus = open_bus(mdds.bus_url, prefix=mdds.prefix, data_dir=mdds.data_dir, partitions=mdds.partitions)
         try:
             feeds = load_feeds(feed, partitions=mdds.partitions)
-            worker = publisher_worker(feeds, bus, data_dir=mdds.data_dir, prefix=mdds.prefix, name=f"publisher-{index}")
+            name, place = mdds.worker_name("publisher", index), data_dir or mdds.data_dir
+            worker = publisher_worker(feeds, bus, data_dir=place, prefix=mdds.prefix, name=name)
         except (UnknownFeed, CursorRefused) as error:
             raise CommandError(str(error)) from error
         run_workers([worker], metrics_port=mdds.metrics_port("publisher", index))
