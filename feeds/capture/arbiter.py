@@ -209,7 +209,7 @@ class Arbiter:
                     self._give_up(other)
                 other.may_restart = True
             self.on_reset()
-        if not stream.expected and sequence > 1:
+        if sequence > 1:
             self.late_starts.append((stream.market, stream.stream, sequence))
         stream.restart(sequence)
         stream.last_rx_ns = rx_ns

@@ -11,11 +11,17 @@ import contextlib
 import logging
 import time
 from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from feeds.bus.base import Bus, Outbox, Outgoing
 from feeds.capture.cursor import Cursor, load_cursor, save_cursor
+from feeds.capture.feed_figures import states_of
+from feeds.capture.feed_monitor import LOOK_NS, FeedMonitor
+from feeds.capture.publisher_edge import PublisherEdge
 from feeds.capture.raw_stage import RawStage
+from feeds.capture.skew import SkewProbe
 from feeds.capture.wake import WakeListener, wake_address
 from feeds.capture.worker import journal_folder
 from feeds.config import FeedConfig
@@ -50,6 +56,10 @@ class FeedPublisher:
         self.read_to, state = load_cursor(self.cursor_path)
         if state is not None:
             self.stage.restore(state)
+        self.monitor = FeedMonitor(feed, self.stage.arbiter.lines, self.stage.state_changed)
+        self.stage.monitor = self.monitor
+        self.skew = SkewProbe()
+        self.now_ns = 0
         self.published = 0
         self.confirmed = 0
         self.linger_ns = 0
@@ -81,6 +91,11 @@ class FeedPublisher:
             self.reader.close()
             self._save()
 
+    def configure(self, feed: FeedConfig) -> None:
+        """Take edited settings; the partitions are the system's and stay."""
+        self.feed = self.stage.feed = self.stage.arbiter.feed = feed
+        self.monitor.configure(feed)
+
     @property
     def backlog_bytes(self) -> int:
         return self._outbox.backlog_bytes if self._outbox is not None else 0
@@ -98,9 +113,13 @@ class FeedPublisher:
             self._marks.append((blocks[0].first_seq, begin))
             for block in blocks:
                 self.stage.push(block)
+                self.skew.look(block)
         now = time.time_ns()
         if not blocks:
             self.stage.tick(now)
+        if not 0 <= now - self.now_ns < LOOK_NS:
+            self.now_ns = now
+            self.stage.look(now)
         waiting = self.stage.waiting_messages
         if waiting and (waiting >= 1_000 or (len(blocks) < 2 and now - self._flushed_ns >= self.linger_ns)):
             await self._flush()
@@ -161,16 +180,49 @@ class PublisherWorker:
 
     kind = "publisher"
 
-    def __init__(self, bus: Bus, publishers: list[FeedPublisher], name: str = "publisher") -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        publishers: list[FeedPublisher],
+        name: str = "publisher",
+        *,
+        edge: PublisherEdge | None = None,
+        start: Callable[[FeedConfig], FeedPublisher] | None = None,
+    ) -> None:
         self.name = name
         self.bus = bus
         self.publishers = publishers
+        self.edge = edge or PublisherEdge(bus)
+        self._start = start  # makes the publisher of a feed that was added while the process runs
 
     async def run(self, stop: asyncio.Event) -> None:
         await self.bus.open()
         async with asyncio.TaskGroup() as group:
             for publisher in self.publishers:
                 group.create_task(publisher.run(stop), name=f"publish {publisher.feed.name}")
+
+            def add(publisher: FeedPublisher) -> None:
+                self.publishers.append(publisher)
+                group.create_task(publisher.run(stop), name=f"publish {publisher.feed.name}")
+
+            apply = partial(self._apply, add=add)
+            group.create_task(self.edge.run(stop, self.publishers, apply), name="publisher edge")
+
+    def _apply(self, feeds: Sequence[FeedConfig], add: Callable[[FeedPublisher], None]) -> None:
+        """The feeds as their rows say now: edited, disabled (closed, what arrives is published still), or new."""
+        now = {feed.name: feed for feed in feeds}
+        for publisher in self.publishers:
+            feed = now.pop(publisher.feed.name, None)
+            if publisher.monitor.disabled != (feed is None):
+                log.info("%s: %s by an operator", publisher.feed.name, "disabled" if feed is None else "enabled")
+                publisher.monitor.disabled = feed is None
+            if feed is not None and feed != publisher.feed:
+                log.info("%s: takes edited settings", feed.name)
+                publisher.configure(feed)
+        start = self._start
+        for feed in now.values() if start is not None else ():
+            log.info("%s: a new feed", feed.name)
+            add(start(feed))
 
     def stats(self) -> dict[str, object]:
         """Sums over the feeds, and each feed's own figures."""
@@ -198,4 +250,5 @@ def publisher_stats(publisher: FeedPublisher) -> dict[str, object]:
         "linger_ms": publisher.linger_ns / NS_PER_MS,
         "bad_bytes": publisher.reader.bad_bytes,
         "lines": lines,
+        **states_of(publisher),
     }

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from feeds.blocks import FLAG_END, FLAG_GAP, FLAG_STATE, Block, Entry, encode_block
 from feeds.capture.arbiter import Arbiter
+from feeds.capture.feed_monitor import FeedMonitor
 from feeds.capture.sequencer import Gap, Sequencer
 from feeds.config import FeedConfig
 from feeds.partitions import PartitionTable
@@ -54,6 +55,7 @@ class RawStage:
         self._rx_ns = 0
         self._closed_messages = 0
         self._controls = 0
+        self.monitor: FeedMonitor | None = None  # live only: states follow the clock, a replay's would tell nothing
 
     def push(self, block: Block) -> None:
         """Take the next journal block."""
@@ -63,6 +65,13 @@ class RawStage:
             self._rx_ns = block.entries[-1][0]
             self._capture_seq = block.first_seq + len(block.entries) - 1
         self.arbiter.push(block)
+        if self.arbiter.late_starts:
+            self._say_late_starts()
+
+    def look(self, now_ns: int) -> None:
+        """Evaluate the feed's states; changes go out with the next messages."""
+        if self.monitor is not None:
+            self.monitor.look(now_ns, self.epoch)
 
     def tick(self, now_ns: int) -> None:
         """The tail is reached and nothing came up to `now_ns`: declare the gaps whose wait is over."""
@@ -125,6 +134,18 @@ class RawStage:
     def _on_reset(self) -> None:
         self._flush_before_epoch()
         self.epoch += 1
+        if self.monitor is not None:
+            self.monitor.reset(self.epoch, self._rx_ns)
+
+    def _say_late_starts(self) -> None:
+        """Streams whose first message had a number above 1: what came before it may have been sent, nobody knows."""
+        began = self.feed.calendar.began
+        for market, stream, sequence in self.arbiter.late_starts:
+            where: dict[str, object] = {"market": market, "stream": stream, "from": 1, "to": sequence - 1}
+            self._broadcast(FLAG_STATE, {"event": "late_start", **where, "began": began(self._rx_ns, market)})
+            if self.monitor is not None:
+                self.monitor.late_start(f"{market}.{stream}", sequence, self._rx_ns)
+        self.arbiter.late_starts.clear()
 
     def _flush_before_epoch(self) -> None:
         for partition, batch in enumerate(self._batches):
@@ -184,3 +205,5 @@ class RawStage:
                 "t1": gap.t1_ns,
             },
         )
+        if self.monitor is not None:
+            self.monitor.gap(gap, self._rx_ns)

@@ -40,9 +40,27 @@ def gap_record(context: Context, rx_ns: int, gap: dict[str, object]) -> str:
 
 
 def state_record(context: Context, rx_ns: int, state: dict[str, object]) -> str:
-    """A change of the feed's state."""
+    """What the publisher says of the feed: a change of its state or of a line's, copies that disagree, a late start."""
+    if state.get("event") == "late_start":
+        return _late_start(context, rx_ns, state)
     own = {"mt": "feed", "event": "state", **state}
     return _record(context, f"feed:{context.feed}", None, rx_ns, own)
+
+
+def _late_start(context: Context, rx_ns: int, start: dict[str, object]) -> str:
+    """Sequences from..to may have been sent before a stream's first message was heard: no gap that can be proven."""
+    market = str(start["market"])
+    first, last = int(str(start["from"])), int(str(start["to"]))
+    own: dict[str, object] = {
+        "mt": "feed",
+        "event": "late_start",
+        "stream": f"{market}.{start['stream']}",
+        "from": first,
+        "to": last,
+        "count": last - first + 1,
+        "began": start["began"],
+    }
+    return _record(context, f"feed:{context.feed}", market, rx_ns, own)
 
 
 def replay_end_record(context: Context, rx_ns: int, partition: int) -> str:
