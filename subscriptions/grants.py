@@ -13,14 +13,18 @@ class NoContract(LookupError):
     """The subscriber has no contract that holds at the time."""
 
 
-def anonymous(*, limits: Limits = ANONYMOUS_LIMITS) -> Grant:
-    """Public products only."""
-    return Grant(0, "anonymous", "", frozenset({"stream"}), public_rules(), limits, None)
+def anonymous(*, limits: Limits = ANONYMOUS_LIMITS, public: tuple[ProductRule, ...] | None = None) -> Grant:
+    """Public products only; `public`: their rules, if read already."""
+    rules = public_rules() if public is None else public
+    return Grant(0, "anonymous", "", frozenset({"stream"}), rules, limits, None)
 
 
-def of_key(key: ApiKey, *, at: datetime, zone: ZoneInfo) -> Grant:
-    """The key's grant. Days of contracts are whole days in `zone`. NoContract when none is current."""
-    contracts = list(key.subscriber.contracts.prefetch_related("entitlements__product"))
+def of_key(key: ApiKey, *, at: datetime, zone: ZoneInfo, public: tuple[ProductRule, ...] | None = None) -> Grant:
+    """The key's grant. Days of contracts are whole days in `zone`. NoContract when none is current.
+
+    One query for each contract, unless the key was read with `subscriber__contracts__entitlements__product`.
+    """
+    contracts = list(key.subscriber.contracts.all())
     current = [contract for contract in contracts if _holds(contract, _day(at, zone))]
     if not current:
         raise NoContract(f"subscriber {key.subscriber.code} has no contract on {_day(at, zone)}")
@@ -32,9 +36,10 @@ def of_key(key: ApiKey, *, at: datetime, zone: ZoneInfo) -> Grant:
         subscriber=key.subscriber.code,
         key_id=key.public_id,
         scopes=frozenset(key.scopes) & frozenset(SCOPES),
-        rules=(*rules, *public_rules()),
+        rules=(*rules, *(public_rules() if public is None else public)),
         limits=highest(_limits(contract) for contract in current),
         expires_ns=nanoseconds(key.expires_at) if key.expires_at else None,
+        ends_ns=_end_of(contracts, _day(at, zone), zone=zone),
     )
 
 
@@ -82,7 +87,20 @@ def _limits(contract: Contract) -> Limits:
         ops_per_s=contract.ops_per_s_max,
         queue_bytes=contract.queue_bytes_max,
         sessions=contract.sessions_max,
+        takeover=contract.takeover,
     )
+
+
+def _end_of(contracts: Sequence[Contract], day: date, *, zone: ZoneInfo) -> int | None:
+    """When the contracts that hold or follow without a gap are over; None when one of them is open-ended."""
+    last = day - timedelta(days=1)
+    for contract in sorted(contracts, key=lambda one: one.starts_on):
+        if contract.starts_on > last + timedelta(days=1):
+            break
+        if contract.ends_on is None:
+            return None
+        last = max(last, contract.ends_on)
+    return _midnight(last + timedelta(days=1), zone)
 
 
 def _holds(contract: Contract, day: date) -> bool:

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 from subscriptions.entitlements import Limits
 
+# Of an operator who watches data in the portal: several pages, no feed of his own.
+OPERATOR_LIMITS = Limits(symbols=200, ops_per_s=20, queue_bytes=1_048_576, sessions=8, takeover=True)
 ANONYMOUS_LIMITS = Limits(symbols=20, ops_per_s=2, queue_bytes=262_144, sessions=2)
 
 
@@ -15,4 +17,5 @@ def highest(contracts: Iterable[Limits]) -> Limits:
         ops_per_s=max(one.ops_per_s for one in limits),
         queue_bytes=max(one.queue_bytes for one in limits),
         sessions=max(one.sessions for one in limits),
+        takeover=any(one.takeover for one in limits),
     )

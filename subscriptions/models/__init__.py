@@ -3,6 +3,7 @@
 from subscriptions.models.api_key import ApiKey
 from subscriptions.models.audit_entry import AuditEntry
 from subscriptions.models.product import Product
+from subscriptions.models.rights_change import RightsChange
 from subscriptions.models.subscriber import Contract, Entitlement, Subscriber
 
-__all__ = ["ApiKey", "AuditEntry", "Contract", "Entitlement", "Product", "Subscriber"]
+__all__ = ["ApiKey", "AuditEntry", "Contract", "Entitlement", "Product", "RightsChange", "Subscriber"]

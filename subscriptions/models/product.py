@@ -30,6 +30,7 @@ class Product(models.Model):
 
     class Meta:
         ordering = ["code"]
+        permissions = [("view_market_data", "Can watch live market data in the portal")]
         constraints = [
             models.CheckConstraint(condition=Q(level__gte=1, level__lte=LEVEL_MAX), name="product_level_in_range"),
             models.CheckConstraint(

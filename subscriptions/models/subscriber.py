@@ -42,6 +42,10 @@ class Contract(models.Model):
         default=1_048_576, validators=[MinValueValidator(65_536)], help_text="Bytes a slow client may be behind."
     )
 
+    takeover = models.BooleanField(
+        "take-over", default=False, help_text="A session over the limit ends the oldest one instead of being refused."
+    )
+
     class Meta:
         ordering = ["subscriber", "number"]
         constraints = [

@@ -14,7 +14,7 @@ from tests.style.source_tree import ROOT, imports, sources
 PIN = re.compile(r"^[a-z0-9][a-z0-9._-]*(\[[a-z,]+\])?==\d[0-9a-z.]*$")
 FIRST_PARTY = {"mdds_site", "portal", "replay", "subscriptions", "feeds", "benches", "testbed", "tests", "mdds_client"}
 # Import name to distribution name, where they differ.
-DISTRIBUTIONS = {"unfold": "django-unfold", "ninja": "django-ninja", "yaml": "pyyaml"}
+DISTRIBUTIONS = {"unfold": "django-unfold", "ninja": "django-ninja", "yaml": "pyyaml", "jwt": "pyjwt"}
 # Parts of Django itself that Django requires and documents.
 COMES_WITH_DJANGO = {"asgiref", "sqlparse"}
 
