@@ -6,6 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
 from mdds_site import health
+from mdds_site.api import api_urls
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
@@ -13,5 +14,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("health/ready", health.ready, name="health-ready"),
     path("favicon.ico", RedirectView.as_view(url=static("portal/icon.svg"), permanent=True)),  # asked for unasked
     path("", include("django_prometheus.urls")),
+    path("api/v1/", api_urls()),
     path("", include("portal.urls")),
 ]
