@@ -26,11 +26,12 @@ LINE_A, LINE_B = 0, 1
 
 # Flags of an entry. In the journal every entry is FLAG_MESSAGE (or FLAG_TRUNCATED); the others are made by the
 # publisher and exist on RAW only.
-FLAG_MESSAGE = 0
+FLAG_MESSAGE = 0  # on RAW: one whole message, its frame and checksum were right at arbitration
 FLAG_UNFRAMED = 1  # bytes that are no well-framed message: the parser says why (dead letter)
 FLAG_GAP = 2  # JSON: a range that neither line brought
 FLAG_STATE = 4  # JSON: a change of the feed's state
 FLAG_END = 8  # JSON: the end of a replay
+FLAG_MARK = 32  # JSON: how far a publisher of a hot-hot pair has released each stream
 FLAG_TRUNCATED = 16  # the datagram was larger than the receive buffer (MSG_TRUNC)
 
 Entry = tuple[int, int, int, bytes]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from feeds.fix.layouts import Layout
 from feeds.krx.streams import stream_of
 from feeds.parser.rejected_ids import RejectedIds
 from feeds.ranges import Ranges
@@ -30,6 +31,9 @@ class Seen:
     holes: Ranges = field(default_factory=Ranges)
 
 
+# What the messages of one layout need: their stream of the source (None: unchecked) and the streams of their channel.
+Slot = tuple[Seen | None, dict[str, Stream]]
+
 # The statistics of one symbol and board, as rendered JSON fragments: `trade`, `limits`, `close`.
 Figures = dict[str, str]
 
@@ -50,6 +54,7 @@ class Context:
         self.next_record = 1
         self.streams: dict[str, dict[str, Stream]] = {}
         self.seen: dict[tuple[str, str], Seen] = {}
+        self.slots: dict[Layout, Slot] = {}  # a cache: gone with the epoch, not in the checkpoint
         self.figures: dict[tuple[str, str], Figures] = {}
         self.unsequenced: dict[int, None] = {}
         self.rejected = RejectedIds()
@@ -63,6 +68,7 @@ class Context:
         self.mid = f',"ep":"{epoch_text(epoch)}"{job},"rx":'
         self.streams.clear()
         self.seen.clear()
+        self.slots.clear()
         self.figures.clear()
         self.unsequenced.clear()
         self.rejected = RejectedIds()
@@ -135,7 +141,7 @@ class Context:
         for isin, board, trade, limits, close in state["figures"]:  # type: ignore[attr-defined]
             context.figures[isin, board] = {"trade": trade, "limits": limits, "close": close}
         context.unsequenced = dict.fromkeys(state["unsequenced"])  # type: ignore[call-overload]
-        context.rejected = RejectedIds.restore(state.get("rejected", []))
+        context.rejected = RejectedIds.restore(state.get("rejected", []))  # type: ignore[arg-type]
         context.chains = dict(state["chains"])  # type: ignore[call-overload]
         context.tickers = dict(state["tickers"])  # type: ignore[call-overload]
         return context

@@ -5,36 +5,35 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
-from zlib import adler32
 
 from feeds.fix.fields import offset_of, split_fields
-from feeds.fix.framing import CHECKSUMS, SUM_BYTES, FramingError, check_frame, checksum
+from feeds.fix.framing import TRAILER_BYTES, FramingError, check_frame
 from feeds.fix.layouts import Layout, compile_layout
 from feeds.fix.plan import Emission, Field, MessageRejected, Plan
 from feeds.krx.routers import TABLES, UNROUTED, make_plan
 
 GROUP_COUNT = "\x01268="
+HEADER_BYTES_MIN = 40  # an X has no 268 before that: the search is the shorter
 LAYOUTS_MAX = 24  # per type and entry count; past it the one that matched longest ago is forgotten
 SHAPES_MAX = 4_096
 EMPTY_LEVEL = "[0.0,0]"
 NO_QUANTITY = ",0]"
 _OTHER_EMPTY = re.compile(r",\[-?0(?:\.0+)?,0\]|(?<=\[)\[-?0(?:\.0+)?,0\],?")
-# The text a sound message of a size begins with: BodyLength follows from the size, so one comparison checks it. Longer
+# Where the MsgType of a framed message of a size begins: the size says how many digits its BodyLength has. Longer
 # messages go the general path.
 SIZES = 8_192
 
 
-def _start(size: int) -> str:
-    """`8=FIX.4.4|9=<length>|35=` for a message of `size` bytes in all."""
+def _type_offset(size: int) -> int:
+    """Behind `8=FIX.4.4|9=<length>|35=` in a message of `size` bytes in all; 0 for a size no message has."""
     for digits in range(1, 5):
-        length = size - len("8=FIX.4.4|9=") - digits - 1 - len("10=000|")
+        length = size - len("8=FIX.4.4|9=") - digits - 1 - TRAILER_BYTES
         if len(str(length)) == digits and length > 0:
-            return f"8=FIX.4.4\x019={length}\x0135="
-    return "\x01"
+            return len("8=FIX.4.4|9=") + digits + len("|35=")
+    return 0
 
 
-NEVER = "\x01"  # no message begins so
-STARTS = tuple(_start(size) for size in range(SIZES))
+TYPE_OFFSETS = tuple(_type_offset(size) for size in range(SIZES))
 
 
 class Translation(NamedTuple):
@@ -69,6 +68,15 @@ class Unrouted(ValueError):
         self.msg_type = msg_type
 
 
+def layout_key(text: str, at: int) -> str:
+    """Where a message's layouts are kept: by type, X by the first figures of its 268."""
+    key = text[at : at + 2]
+    if key == "X\x01":
+        count = text.find(GROUP_COUNT, at + HEADER_BYTES_MIN)
+        key = text[count + 5 : count + 8]
+    return key
+
+
 def strip_empty_levels(text: str) -> str:
     """Leave out the empty levels (270=0.0 271=0, however spelled) of a book image's ladders."""
     if EMPTY_LEVEL in text:  # the spelling of the feed, the quick way
@@ -84,47 +92,22 @@ class Translator:
 
     def __init__(self) -> None:
         self._shapes: set[int] = set()
-        self.layouts: dict[str, list[Layout]] = {}  # by type and count of the group
+        self.layouts: dict[str, list[Layout]] = {}  # by `layout_key`
         self.by_layout = 0
         self.by_general = 0
 
-    def find(self, text: str, data: bytes) -> tuple[re.Match[str], Layout] | None:
-        """The layout of a message of sound frame, and its match; None sends it to the general path."""
-        size = len(data)
-        start = STARTS[size] if size < SIZES else NEVER
-        if not text.startswith(start):
-            return None
-        end = size - 7
-        if end <= SUM_BYTES and text.isascii():
-            total = adler32(data[:end]) - 1
-        elif end <= 2 * SUM_BYTES and text.isascii():
-            total = adler32(data[:SUM_BYTES]) + adler32(data[SUM_BYTES:end]) - 2
-        else:
-            total = checksum(data, 0, end)
-        if data[end:] != CHECKSUMS[total & 255]:
-            return None
-        end = len(text) - 7
-        at = len(start)
-        count = text.find(GROUP_COUNT, at)
-        layouts = self.layouts.get(text[at : at + 2] + text[count + 5 : count + 8] if count > 0 else text[at : at + 2])
-        if layouts is None:
-            return None
-        layout = layouts[0]
-        match = layout.fullmatch(text, at, end)
-        if match is not None:
-            return match, layout
-        return self._find_behind(layouts, text, at=at, end=end)
+    def find(self, text: str, at: int) -> tuple[Layout, re.Match[str]] | None:
+        """The layout of a framed message whose MsgType begins at `at`; None sends it to the general path.
 
-    def _find_behind(
-        self, layouts: list[Layout], text: str, *, at: int, end: int
-    ) -> tuple[re.Match[str], Layout] | None:
-        """Try the layouts behind the first; the one that matches moves a place forward."""
-        for place in range(1, len(layouts)):
-            layout = layouts[place]
+        The one that matches moves a place forward: the pipeline tries the first one itself.
+        """
+        layouts = self.layouts.get(layout_key(text, at), [])
+        end = len(text) - TRAILER_BYTES
+        for place, layout in enumerate(layouts):
             match = layout.fullmatch(text, at, end)
             if match is not None:
-                layouts[place - 1], layouts[place] = layout, layouts[place - 1]
-                return match, layout
+                layouts.insert(max(place - 1, 0), layouts.pop(place))
+                return layout, match
         return None
 
     def general(self, data: bytes) -> Translation:
@@ -177,10 +160,7 @@ class Translator:
         layout = compile_layout(plan, fields)
         if layout is None:
             return
-        at = text.index("\x0135=") + 4
-        count = text.find(GROUP_COUNT, at)
-        key = text[at : at + 2] + text[count + 5 : count + 8] if count > 0 else text[at : at + 2]
-        layouts = self.layouts.setdefault(key, [])
+        layouts = self.layouts.setdefault(layout_key(text, text.index("\x0135=") + 4), [])
         layouts.insert(0, layout)
         if len(layouts) > LAYOUTS_MAX:
             layouts.pop()
