@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from feeds.bus.base import Bus
 from feeds.bus.memory import MemoryBus
 from feeds.data_path import capture_worker, parser_worker, publisher_worker
 from feeds.dead_letters.spool import DeadLetterSpool
-from feeds.feed_rows import load_feeds
+from feeds.feed_rows import load_feeds, reload_feeds
 from feeds.worker import Worker
 from mdds_site.celery import app as celery_app
 from mdds_site.env import MddsSettings
@@ -143,10 +144,11 @@ def embedded_workers(mdds: MddsSettings, application: object, say: Callable[[], 
     """All workers of the embedded default, in the order in which the data passes them."""
     bus = MemoryBus(mdds.data_dir, mdds.partitions)
     feeds = load_feeds(partitions=mdds.partitions)
+    watch = partial(reload_feeds, partitions=mdds.partitions)
     server = GatewayServer(application, host=mdds.host, port=mdds.base_port)
     return [
         capture_worker(feeds, data_dir=mdds.data_dir, prefix=mdds.prefix),
-        publisher_worker(feeds, bus, data_dir=mdds.data_dir, prefix=mdds.prefix),
+        publisher_worker(feeds, bus, data_dir=mdds.data_dir, prefix=mdds.prefix, watch=watch),
         parser_worker(bus, range(mdds.partitions)),
         configured_gateway(bus, mdds),
         server,

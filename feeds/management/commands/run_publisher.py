@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from feeds.bus.factory import open_bus
 from feeds.capture.cursor import CursorRefused
 from feeds.data_path import publisher_worker
-from feeds.feed_rows import UnknownFeed, load_feeds
+from feeds.feed_rows import UnknownFeed, load_feeds, reload_feeds
 from feeds.worker import run_workers
 
 
@@ -35,7 +36,8 @@ class Command(BaseCommand):
         try:
             feeds = load_feeds(feed, partitions=mdds.partitions)
             name, place = mdds.worker_name("publisher", index), data_dir or mdds.data_dir
-            worker = publisher_worker(feeds, bus, data_dir=place, prefix=mdds.prefix, name=name)
+            watch = partial(reload_feeds, feed, partitions=mdds.partitions)
+            worker = publisher_worker(feeds, bus, data_dir=place, prefix=mdds.prefix, name=name, watch=watch)
         except (UnknownFeed, CursorRefused) as error:
             raise CommandError(str(error)) from error
         run_workers([worker], metrics_port=mdds.metrics_port("publisher", index))
