@@ -85,13 +85,25 @@ class PartitionParser:
         self._last, self._unacked = None, 0
         body = await self._retained()
         if body is None:
-            self.run_id = self.run_id or f"{time.time_ns():x}"
+            if not self.run_id:
+                # Kept before the first record goes out: who succeeds us before our first checkpoint numbers as we did.
+                self.run_id = f"{time.time_ns():x}"
+                await self._keep_first()
             return
         found = checkpoint.decode(body)
         if found.owner == self.owner and self.run_id:
             return  # ours, and what we hold is newer
         self.run_id = found.run
         self.pipeline.contexts = {(c.origin, c.feed): c for c in found.contexts}
+
+    async def _keep_first(self) -> None:
+        while True:
+            try:
+                await self.bus.retain(self.key, checkpoint.encode(self.pipeline, self.run_id, self.owner))
+                return
+            except ConnectionError as error:
+                log.warning("%s: cannot keep the first checkpoint: %s", self.key, error)
+                await asyncio.sleep(0.2)
 
     async def _retained(self) -> bytes | None:
         while True:
