@@ -78,7 +78,8 @@ def test_a_resumed_stream_goes_on_with_the_very_next_record() -> None:
     transcript = Transcript()
     transcript.play([image(1), image(2)])
     assert transcript.continuity.points() == {("depth", "FPT"): ("e1", 2)}
-    transcript.continuity.reconnected({("depth", "FPT")})
+    transcript.continuity.reconnected()
+    transcript.continuity.resumed("depth", "FPT", first=3)
     transcript.play([image(2), image(3), image(5)])
     assert transcript.accepted == [1, 2, 3, 5]
     assert transcript.missing == [(4, 4, "lost")]

@@ -260,7 +260,7 @@ async def test_the_book_follows_images_of_its_board() -> None:
         await session.records(depth(3, b=[], a=[[98700, 5]]))
 
     async with FakeGateway(script) as gateway, AsyncClient(gateway.url) as client:
-        book = await client.book("FPT")
+        book = await client.book("FPT", channel="depth")
         assert book.stale
         changes = book.__aiter__()
         async with asyncio.timeout(5):

@@ -80,7 +80,7 @@ async def test_it_comes_back_subscribes_again_and_says_what_it_missed(status: in
         State.LIVE,
         State.CLOSED,
     ]
-    assert gateway.operations[0] == gateway.operations[1]
+    assert gateway.operations[1] == {**gateway.operations[0], "resume": {"FPT": ["e1", 2]}}
 
 
 async def test_the_server_names_the_earliest_moment_to_come_back() -> None:
@@ -147,11 +147,43 @@ async def test_a_new_epoch_after_a_reconnect_reports_its_missed_beginning() -> N
     assert gaps == [Gap("trade", "FPT", "e2", 1, 3, "reconnect")]
 
 
-async def test_resume_is_asked_for_only_where_the_welcome_offers_it() -> None:
+async def test_a_resumed_stream_goes_on_without_a_gap_and_a_refused_one_says_its_own() -> None:
     gaps: list[Gap] = []
 
     async def resumes(session: FakeSession) -> None:
-        await session.welcome(features=["resume"])
+        await session.welcome()
+        await session.grant(sid=9)
+        await session.send({"t": "resumed", "sid": 9, "s": "FPT", "from": 3})
+        await session.records(*[trade(n) for n in (3, 4, 5)])
+        await session.close(4000, retry_after_ms=1)
+
+    async with (
+        FakeGateway(closes(4000), resumes, continues(6, 9)) as gateway,
+        AsyncClient(gateway.url, on_gap=gaps.append) as client,
+    ):
+        assert await numbers_of(client, 7) == [1, 2, 3, 4, 5, 6, 9]
+    assert [operation.get("resume") for operation in gateway.operations] == [
+        None,
+        {"FPT": ["e1", 2]},
+        {"FPT": ["e1", 5]},
+    ]
+    assert gaps == [Gap("trade", "FPT", "e1", 7, 8, "reconnect")]
+
+
+async def test_resume_may_be_left_out() -> None:
+    async with (
+        FakeGateway(closes(4000), continues(3)) as gateway,
+        AsyncClient(gateway.url, resume=False) as client,
+    ):
+        assert await numbers_of(client, 3) == [1, 2, 3]
+    assert gateway.operations[0] == gateway.operations[1]
+
+
+async def test_what_cannot_be_resumed_is_a_gap_with_the_servers_reason() -> None:
+    gaps: list[Gap] = []
+
+    async def resumes(session: FakeSession) -> None:
+        await session.welcome()
         await session.grant(sid=9)
         await session.send({"t": "gap", "sid": 9, "s": "FPT", "from": 3, "to": 4, "why": "retention"})
         await session.records(trade(5), trade(6))

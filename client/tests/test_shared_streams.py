@@ -40,7 +40,7 @@ async def test_a_second_subscription_starts_with_the_last_images_and_asks_nothin
         assert await numbers_of(both, 4) == [1, 2, 1, 3]
         more = await client.subscribe("depth", ["FPT", "ACB"])
         assert await numbers_of(more, 2) == [2, 3]
-        book = await client.book("FPT")
+        book = await client.book("FPT", channel="depth")
         go.set()
         assert await numbers_of(more, 1) == await numbers_of(both, 1) == [4]
         async with asyncio.timeout(5):

@@ -119,7 +119,7 @@ def test_the_book_is_kept_in_the_background() -> None:
         await session.serve()
 
     with gateway_in_a_thread(script) as gateway, Client(gateway.url) as client:
-        book = client.book("FPT")
+        book = client.book("FPT", channel="depth")
         client.ping()  # answered after the image
         assert (book.best_bid, book.best_offer, book.stale) == (Level(98500, 1200), Level(98600, 700), False)
         book.close()

@@ -1,8 +1,8 @@
 """The records of channel `book`: a snapshot of a ladder, and what changed between two of them (docs/protocol/book.md).
 
 Both take their leading members from a depth record, byte for byte, so a book's record has the `n`, source sequence and
-times of the image it was made from. Who keeps a book sends a snapshot where there is no ladder before (a board's first
-image of an epoch) and a delta for every image after it, also one that changes nothing: `n` stays contiguous.
+times of the image it was made from. Who keeps a book sends a snapshot where an epoch begins and a delta for every image
+after it, also one that changes nothing: `n` stays contiguous.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from mdds_client.book import Book
 from mdds_client.client import AsyncClient
 from mdds_client.closings import Closing
 from mdds_client.continuity import Gap
+from mdds_client.dataframe import best_levels, to_dataframe
 from mdds_client.errors import (
     AuthError,
     AuthFailed,
@@ -49,6 +50,9 @@ from mdds_client.link import State, StateChange
 from mdds_client.live_book import LiveBook
 from mdds_client.parts import SymbolError
 from mdds_client.records import (
+    Account,
+    Bar,
+    BookUpdate,
     Definition,
     Depth,
     Expected,
@@ -56,16 +60,22 @@ from mdds_client.records import (
     Index,
     Level,
     Number,
+    Quote,
+    Raw,
     Record,
     Stats,
     Status,
     Trade,
 )
+from mdds_client.replays import Replay
+from mdds_client.rest import Rest
 from mdds_client.subscription import Subscription
-from mdds_client.sync import Client, SyncBook, SyncSubscription
+from mdds_client.sync import Client
+from mdds_client.sync_streams import SyncBook, SyncReplay, SyncSubscription
 from mdds_client.version import __version__
 
 __all__ = [
+    "Account",
     "AsyncClient",
     "AuthError",
     "AuthFailed",
@@ -73,7 +83,9 @@ __all__ = [
     "BadJson",
     "BadParam",
     "Banned",
+    "Bar",
     "Book",
+    "BookUpdate",
     "Client",
     "ClientClosed",
     "Closing",
@@ -102,11 +114,15 @@ __all__ = [
     "NotSubscribed",
     "Number",
     "Overloaded",
+    "Quote",
     "RateLimit",
+    "Raw",
     "Record",
+    "Replay",
     "ReplayAgedOut",
     "RequestError",
     "RequestTimeout",
+    "Rest",
     "ResumeAgedOut",
     "ResumeEpoch",
     "ServerError",
@@ -121,10 +137,13 @@ __all__ = [
     "SymbolLimit",
     "SymbolUnknown",
     "SyncBook",
+    "SyncReplay",
     "SyncSubscription",
     "TakenOver",
     "TooLarge",
     "Trade",
     "UnknownOp",
     "__version__",
+    "best_levels",
+    "to_dataframe",
 ]

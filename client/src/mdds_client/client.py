@@ -17,7 +17,9 @@ from mdds_client.granting import Granting
 from mdds_client.link import Link, State, StateChange
 from mdds_client.live_book import LiveBook
 from mdds_client.records import Record
-from mdds_client.requests import SubscribeOptions, subscribe_request
+from mdds_client.replays import Moment, Replay, ReplayRequest, check_speed, moment
+from mdds_client.requests import ReplayOptions, SubscribeOptions, SubscribeRequest, subscribe_request
+from mdds_client.rest import Rest
 from mdds_client.settings import ClientOptions, client_settings
 from mdds_client.streams import Streams
 from mdds_client.subscription import Subscription
@@ -45,7 +47,8 @@ class AsyncClient:
         self._on_gap = on_gap
         self._on_state = on_state
         self._streams = Streams(self._settings.on_notice)
-        self._granting = Granting(self._streams)
+        self._granting = Granting(self._streams, resume=self._settings.resume)
+        self._rest: Rest | None = None
         self._link: Link | None = None
         self._group: asyncio.TaskGroup | None = None
         self._task: asyncio.Task[None] | None = None
@@ -113,27 +116,66 @@ class AsyncClient:
     ) -> Subscription:
         """Subscribe one or several channels of some symbols (`"*"` for all).
 
-        Options: depth, snapshot, origin (`replay:12`), conflate_ms, on_slow, queue_max. Returns when the server has
+        Options: depth, boards, snapshot, origin (`replay:12`), conflate_ms, on_slow, fields, timeliness, queue_max.
+        Returns when the server has
         answered; what it refused beside what it granted is in `errors`; all refused raises the first refusal.
         With `callback` (a function or coroutine function) the records go there, one at a time, in order.
         """
-        subscription = Subscription(
-            subscribe_request(channel, symbols, options=options), on_gap=self._gap, leave=self._leave
-        )
+        subscription = self._subscription(subscribe_request(channel, symbols, options=options))
         await self._establish(subscription)
         if callback is not None:
             self._start(_pump(subscription, callback))
         return subscription
 
-    async def book(self, symbol: str, *, board: str | None = MAIN_BOARD, origin: str | None = None) -> LiveBook:
-        """A live order book from `depth` images; `board` None takes the images of all boards."""
-        subscription = Subscription(
-            subscribe_request("depth", symbol, options={"origin": origin}), on_gap=self._gap, leave=self._leave
+    async def book(
+        self,
+        symbol: str,
+        *,
+        board: str | None = MAIN_BOARD,
+        depth: int | None = None,
+        origin: str | None = None,
+        channel: str = "book",
+    ) -> LiveBook:
+        """A live order book from snapshots and deltas, each checked; a gap or a wrong checksum subscribes again.
+
+        `board` None shows the board that spoke last; `channel="depth"` keeps it from images instead.
+        """
+        subscription = self._subscription(
+            subscribe_request(channel, symbol, options={"origin": origin, "depth": depth})
         )
         await self._establish(subscription)
-        book = LiveBook(subscription, board=board, is_live=lambda: self.state is State.LIVE)
+        book = LiveBook(subscription, board=board, is_live=lambda: self.state is State.LIVE, renew=self._renew)
         self._start(book.follow())
         return book
+
+    async def replay(
+        self,
+        channel: str,
+        symbols: str | Iterable[str],
+        *,
+        start: Moment,
+        end: Moment,
+        **options: Unpack[ReplayOptions],
+    ) -> Replay:
+        """Play the past again. Options: `speed` (1 as it was, 10 ten times faster, 0 as fast as it goes) and `then`
+        ("live" goes on with the live stream)."""
+        names = (symbols,) if isinstance(symbols, str) else tuple(dict.fromkeys(symbols))
+        request = ReplayRequest(
+            channel, names, moment("start", start), moment("end", end), check_speed(options.get("speed", 1.0)),
+            options.get("then"),
+        )  # fmt: skip
+        return await self._granting.replay(await self._running().live(), request, on_gap=self._gap, leave=self._leave)
+
+    @property
+    def rest(self) -> Rest:
+        """The REST interface with the same key; works without a connection."""
+        if self._rest is None:
+            self._rest = Rest(self._settings)
+        return self._rest
+
+    async def snapshot(self, channel: str, symbol: str, *, depth: int | None = None) -> list[Record]:
+        """The last records of a stream over REST: one for each board, oldest first."""
+        return await self.rest.snapshot(channel, symbol, depth=depth)
 
     async def ping(self) -> float:
         """Seconds for one round trip to the server."""
@@ -148,6 +190,12 @@ class AsyncClient:
         if self._link is None:
             raise RuntimeError("not connected: use `async with AsyncClient() as client` or `await client.connect()`")
         return self._link
+
+    def _subscription(self, request: SubscribeRequest) -> Subscription:
+        return Subscription(request, on_gap=self._gap, leave=self._leave, change=self._change)
+
+    async def _change(self, subscription: Subscription, changes: dict[str, Any]) -> None:
+        await self._granting.change(await self._running().live(), subscription, changes=changes)
 
     def _start(self, work: Any) -> None:
         assert self._group is not None
@@ -179,6 +227,9 @@ class AsyncClient:
         subscription.end()
         link = self._running()
         await self._granting.leave(await link.live() if link.state is State.LIVE else None, subscription)
+
+    async def _renew(self, subscription: Subscription) -> None:
+        await self._granting.renew(await self._running().live(), subscription)
 
     async def _restore(self, connection: Connection) -> None:
         self.welcome = connection.welcome

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,8 +13,9 @@ from websockets.exceptions import ConnectionClosed
 
 from mdds_client.backoff import Pace
 from mdds_client.closings import unreachable
+from mdds_client.encodings import Frames, frames_of
 from mdds_client.errors import ConnectionFailed, MddsError, RequestTimeout
-from mdds_client.frames import Control, Data, FrameReader
+from mdds_client.frames import Control, Data
 from mdds_client.handshake import ConnectionEnded, closing_of, error_in, open_socket, receive_welcome
 from mdds_client.records import Record
 from mdds_client.settings import Settings
@@ -48,7 +48,7 @@ class Connection:
     """Created by `open_connection`; `read` and `watch` run until it ends and raise ConnectionEnded."""
 
     def __init__(
-        self, socket: ClientConnection, welcome: dict[str, Any], *, settings: Settings, reader: FrameReader
+        self, socket: ClientConnection, welcome: dict[str, Any], *, settings: Settings, frames: Frames
     ) -> None:
         limits = welcome.get("limits")
         ops_per_s = limits.get("ops_per_s") if isinstance(limits, dict) else None
@@ -56,7 +56,7 @@ class Connection:
         self.welcome = welcome
         self.silence_s_max = _silence_s(heartbeat_s if isinstance(heartbeat_s, int | float) else HEARTBEAT_S)
         self._socket = socket
-        self._reader = reader
+        self._frames = frames
         self._timeout_s = settings.request_timeout_s
         self._pace = Pace(ops_per_s if isinstance(ops_per_s, int | float) else None)
         self._ids = itertools.count(1)
@@ -73,15 +73,12 @@ class Connection:
         while True:
             self._reading_since_s = clock()
             try:
-                text = await self._socket.recv()
+                received = await self._socket.recv()
             except ConnectionClosed as closed:
                 raise ConnectionEnded(closing_of(closed, self._last_error)) from None
             finally:
                 self._reading_since_s = None
-            if not isinstance(text, str):
-                receiver.take_unreadable(1, "a binary frame on a JSON connection")
-                continue
-            frame = self._reader.read(text)
+            frame = self._frames.read(received)
             if isinstance(frame, Data):
                 if frame.bad:
                     receiver.take_unreadable(frame.bad, "elements of a data frame that are no records")
@@ -164,7 +161,7 @@ class Connection:
 
     async def _send(self, message: dict[str, Any]) -> None:
         try:
-            await self._socket.send(json.dumps(message, separators=(",", ":")))
+            await self._socket.send(self._frames.write(message))
         except ConnectionClosed:
             raise ConnectionFailed("the connection was lost before the operation was sent") from None
 
@@ -176,14 +173,14 @@ class Connection:
 
 async def open_connection(settings: Settings) -> Connection:
     """A welcomed connection; raises ConnectionEnded."""
-    reader = FrameReader(exact=settings.exact)
+    frames = frames_of(settings)
     socket = await open_socket(settings)
     try:
-        welcome = await receive_welcome(socket, reader, timeout_s=settings.open_timeout_s)
+        welcome = await receive_welcome(socket, frames, timeout_s=settings.open_timeout_s)
     except asyncio.CancelledError:
         socket.transport.abort()
         raise
-    return Connection(socket, welcome, settings=settings, reader=reader)
+    return Connection(socket, welcome, settings=settings, frames=frames)
 
 
 def _silence_s(heartbeat_s: float) -> float:

@@ -3,14 +3,15 @@
 A stream is (channel, symbol); its records are numbered 1, 2, 3… within an epoch. After a subscribe the server first
 sends the last image of each kind (board and message type), in no promised order and with holes between their numbers
 that mean nothing. A stream is therefore *settling* until one kind comes for the second time: that record is live.
-From there on every jump is a gap, except for what a notice announced (SKIPPED), an image says it merged (`c`), or the
-server leaves out of an image stream while it says that we are slow (SLOW_START to SLOW_END). After that it sends the
-last images again, so the image streams settle once more.
+From there on every jump is a gap, except where numbers are left out on purpose (a record then says in `pn` which number
+came before it), for what a notice announced (SKIPPED), an image says it merged (`c`), or the server leaves out of an
+image stream while it says that we are slow (SLOW_START to SLOW_END). After that it sends the last images again, so the
+image streams settle once more. A stream of `book` never settles: its snapshots say that they are ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -18,9 +19,9 @@ KNOWN_RANGES_MAX = 64  # per stream; past it the oldest announcement is forgotte
 SETTLING_NUMBERS_MAX = 256  # per stream; past it the stream counts as live
 UNKNOWN_END = 2**63 - 1
 # Channels whose records replace each other, kind by kind; the records of all others are events.
-IMAGE_CHANNELS = frozenset({"quote", "depth", "stats", "expected", "foreign", "index", "definition"})
+IMAGE_CHANNELS = frozenset({"quote", "depth", "stats", "expected", "foreign", "index", "definition", "bar"})
 # Of these, an image replaces the one before of its board, whatever message brought it.
-BOARD_IMAGE_CHANNELS = frozenset({"quote", "depth", "stats", "expected", "index"})
+BOARD_IMAGE_CHANNELS = frozenset({"quote", "depth", "stats", "expected", "index", "bar"})
 
 Kind: TypeAlias = tuple[object, object]
 
@@ -81,6 +82,12 @@ class Continuity:
             return True
         if stream.epoch != record["ep"]:
             return self._new_epoch(stream, record)
+        if key[0] == "book":
+            return self._book(stream, record)
+        if isinstance(record.get("pn"), int):
+            return self._sparse(stream, record)
+        if key[0] == "bar":  # without `pn`: one of those that a subscription begins with
+            return self._late(stream, record)
         if stream.settling is not None:
             return self._settle(stream, record)
         if number <= stream.last:
@@ -103,22 +110,27 @@ class Continuity:
         del ranges[:-KNOWN_RANGES_MAX]
         self._report(Gap(channel, symbol, stream.epoch if stream else "", first, end, why, self._origin))
 
-    def reconnected(self, resumed: Collection[tuple[str, str]] = ()) -> None:
-        """A new connection continues the streams: with images first, those in `resumed` with the very next record."""
+    def reconnected(self) -> None:
+        """A new connection continues the streams with their last images, unless it says `resumed`."""
         for stream in self._streams.values():
             if stream.settling is not None and stream.base is not None:
                 self._missed_while_away(stream, stream.last + 1)
-            exact = stream.key in resumed
-            stream.base = None if exact else stream.last
-            stream.settling = None if exact else set()
-            stream.numbers = None if exact else set()
+            stream.base, stream.settling, stream.numbers = stream.last, set(), set()
             stream.conflated = False
+
+    def resumed(self, channel: str, symbol: str, *, first: int) -> None:
+        """The server goes on with number `first` and leaves nothing out."""
+        stream = self._streams.get((channel, symbol))
+        if stream is not None and first <= stream.last + 1:
+            stream.base = stream.settling = stream.numbers = None
 
     def conflate(self, on: bool) -> None:
         """SLOW_START and SLOW_END: between them, and until they settle, image streams have holes that are no loss."""
         if self._conflating and not on:
             for stream in self._streams.values():
-                if stream.kinds is not None and stream.settling is None:
+                if stream.key[0] == "book":
+                    stream.conflated = True
+                elif stream.kinds is not None and stream.settling is None:
                     stream.base, stream.settling, stream.numbers, stream.conflated = stream.last, set(), set(), True
         self._conflating = on
 
@@ -167,10 +179,52 @@ class Continuity:
             stream.kinds[kind] = max(number, stream.kinds.get(kind, 0))
         return True
 
+    def _book(self, stream: _Stream, record: Mapping[str, Any]) -> bool:
+        """A snapshot is always news; a delta is, above the last number."""
+        number, before = record["n"], record.get("pn")
+        is_snapshot = record.get("kind") == "snap"
+        if not is_snapshot and number <= stream.last:
+            self.duplicates += 1
+            return False
+        last = before if isinstance(before, int) and not is_snapshot else number - 1
+        if last > stream.last:
+            if stream.base is None and (self._conflating or stream.conflated):
+                self.conflated += last - stream.last
+            else:
+                self._missing(stream, first=stream.last + 1, last=last, why=self._why(stream))
+        stream.last = max(stream.last, number)
+        stream.base = stream.settling = stream.numbers = None
+        stream.conflated = False
+        return True
+
+    def _sparse(self, stream: _Stream, record: Mapping[str, Any]) -> bool:
+        """A live record of a stream that leaves numbers out on purpose."""
+        number, before = record["n"], record["pn"]
+        if number <= stream.last:
+            return self._late(stream, record)
+        began = stream.settling is not None and stream.base is None
+        since = stream.last if stream.base is None else stream.base
+        if before > since and not began:
+            if stream.kinds is not None and (self._conflating or stream.base is not None or stream.conflated):
+                self.conflated += before - since  # images: the newest came, which ones were between nobody can say
+            else:
+                self._missing(stream, first=since + 1, last=before, why=self._why(stream))
+        stream.settling = stream.numbers = stream.base = None
+        stream.conflated = False
+        stream.last = number
+        if stream.kinds is not None:
+            stream.kinds[_kind(record)] = number
+        return True
+
+    @staticmethod
+    def _why(stream: _Stream) -> str:
+        return "lost" if stream.base is None else "reconnect"
+
     def _late(self, stream: _Stream, record: Mapping[str, Any]) -> bool:
         """A number that was passed: an image is still news if its kind has none as new, an event never is."""
         if stream.kinds is not None and record["n"] > stream.kinds.get(_kind(record), 0):
             stream.kinds[_kind(record)] = record["n"]
+            stream.last = max(stream.last, record["n"])
             return True
         self.duplicates += 1
         return False

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from mdds_client.connection import Connection
-from mdds_client.errors import ConnectionFailed, Internal, MddsError, RateLimit, RequestTimeout
+from mdds_client.continuity import Gap
+from mdds_client.errors import BadParam, ConnectionFailed, Internal, MddsError, RateLimit, RequestTimeout
 from mdds_client.parts import Part
-from mdds_client.requests import with_resume
+from mdds_client.replays import Replay, ReplayRequest
+from mdds_client.requests import SubscribeRequest, with_resume
 from mdds_client.streams import Streams
 from mdds_client.subscription import Subscription
 
@@ -20,16 +23,21 @@ RATE_LIMIT_TRIES = 5
 class Granting:
     """The parts of a client's subscriptions, asked for, asked for again after a reconnect, and given back."""
 
-    def __init__(self, streams: Streams) -> None:
+    def __init__(self, streams: Streams, *, resume: bool = True) -> None:
         self._streams = streams
+        self._resume = resume
         self._turn = asyncio.Lock()  # one subscribe at a time: the next sees what the one before was granted
 
     async def establish(self, connection: Connection, subscription: Subscription) -> None:
         """Raises the first refusal when nothing was granted; ConnectionFailed when the connection went meanwhile."""
         async with self._turn:
             fresh = self._plan(subscription)
+            shared = [part for part in subscription.parts if part not in fresh]
             self._streams.add(subscription)
             try:
+                for part in shared:
+                    if part.channel == "book" and subscription.request.snapshot:
+                        await self._renew(connection, part)  # what came so far began with another's snapshot
                 refusals = [error for part in fresh for error in await _ask(connection, part, operation=part.operation)]
                 if not any(part.sid is not None for part in subscription.parts):
                     raise refusals[0] if refusals else Internal("the server granted nothing and did not say why")
@@ -39,23 +47,67 @@ class Granting:
 
     async def restore(self, connection: Connection) -> None:
         """Ask a new connection for every part again; what it does not grant ends the subscriptions it leaves empty."""
-        features = connection.welcome.get("features")
-        can_resume = isinstance(features, list) and "resume" in features
-        operations = {part: self._resuming(part) if can_resume else part.operation for part in self._streams.parts}
+        operations = {part: self._resuming(part) if self._resume else part.operation for part in self._streams.parts}
         for part in operations:
             part.sid = None
         for subscription in self._streams.routes:
             subscription.conflating(False)
-            subscription.reconnected(
-                {
-                    (part.channel, symbol)
-                    for part in subscription.parts
-                    for symbol in operations.get(part, {}).get("resume", ())
-                }
-            )
+            subscription.reconnected()
         for part, operation in operations.items():
             for error in await _ask(connection, part, operation=operation):
                 log.warning("%s of %s was not granted again: %s", part.channel, part.operation["symbols"][:8], error)
+        self._streams.end_empty()
+
+    async def renew(self, connection: Connection, subscription: Subscription) -> None:
+        """Subscribe its streams again, from their snapshots on."""
+        async with self._turn:
+            for part in subscription.parts:
+                await self._renew(connection, part)
+
+    async def change(self, connection: Connection, subscription: Subscription, *, changes: dict[str, Any]) -> None:
+        """`set`: other options for the streams it has alone; raises what the server says."""
+        async with self._turn:
+            shared = [part for part in subscription.parts if len(part.users) > 1]
+            if shared:
+                raise BadParam(f"set: another subscription of this client shares {shared[0].channel}; end that first")
+            for part in subscription.parts:
+                if part.sid is not None:
+                    reply = await connection.request({"op": "set", "sid": part.sid, **changes})
+                    granted = reply.get("granted")
+                    part.granted = {**part.granted, **(granted if isinstance(granted, dict) else changes)}
+                    part.operation = {**part.operation, **changes}
+
+    async def replay(
+        self,
+        connection: Connection,
+        request: ReplayRequest,
+        *,
+        on_gap: Callable[[Gap], None],
+        leave: Callable[[Subscription], Awaitable[None]],
+    ) -> Replay:
+        """Begin a replay; its routes are there before its first record is read."""
+        stages: list[Subscription] = []
+
+        def begin(reply: dict[str, Any]) -> None:
+            part = Part(request.operation())
+            part.take_reply({"ok": list(request.symbols), **reply})
+            job = reply.get("origin") or reply.get("job")
+            for origin in (str(job) if job else None, *((None,) if job and request.then == "live" else ())):
+                wanted = SubscribeRequest((request.channel,), request.symbols, snapshot=False, origin=origin)
+                stage = Subscription(wanted, on_gap=on_gap, leave=leave)
+                stage.parts.append(part)
+                self._streams.add(stage)
+                stages.append(stage)
+
+        reply = await connection.request(request.operation(), on_reply=begin)
+        return Replay(stages, reply=reply, control=connection.request)
+
+    async def _renew(self, connection: Connection, part: Part) -> None:
+        if part.sid is not None:
+            await connection.request({"op": "unsub", "sid": part.sid})
+        part.sid = None
+        for error in await _ask(connection, part, operation=part.operation):
+            log.warning("%s of %s was not granted again: %s", part.channel, part.operation["symbols"][:8], error)
         self._streams.end_empty()
 
     async def leave(self, connection: Connection | None, subscription: Subscription) -> None:

@@ -11,9 +11,10 @@ from websockets.typing import Subprotocol
 from websockets.version import version as websockets_version
 
 from mdds_client.closings import Closing, Next, read_close, read_refusal, unreachable
+from mdds_client.encodings import Frames
 from mdds_client.errors import ConnectionFailed, MddsError, error_of
-from mdds_client.frames import Control, FrameReader
-from mdds_client.settings import FRAME_BYTES_MAX, SUBPROTOCOL, Settings, is_loopback
+from mdds_client.frames import Control
+from mdds_client.settings import FRAME_BYTES_MAX, SUBPROTOCOLS, Settings, is_loopback
 from mdds_client.version import __version__
 
 FRAMES_QUEUED_MAX = 16  # past it the socket is not read any more and TCP pushes back on the server
@@ -43,24 +44,24 @@ async def open_socket(settings: Settings) -> ClientConnection:
     except (InvalidHandshake, WebSocketException) as error:
         closing = Closing(None, Next.NEVER, ConnectionFailed(f"{settings.url} is no MDDS stream: {error}"))
     else:
-        if socket.subprotocol == SUBPROTOCOL:
+        wanted = SUBPROTOCOLS[settings.encoding]
+        if socket.subprotocol == wanted:
             return socket
         await socket.close()
         found = socket.subprotocol or "none"
         closing = Closing(
-            None, Next.NEVER, ConnectionFailed(f"{settings.url}: expected subprotocol {SUBPROTOCOL}, got {found}")
+            None, Next.NEVER, ConnectionFailed(f"{settings.url}: expected subprotocol {wanted}, got {found}")
         )
     raise ConnectionEnded(closing)
 
 
-async def receive_welcome(socket: ClientConnection, reader: FrameReader, *, timeout_s: float) -> dict[str, Any]:
+async def receive_welcome(socket: ClientConnection, encoding: Frames, *, timeout_s: float) -> dict[str, Any]:
     """The server's welcome, the first message once the key is accepted; raises ConnectionEnded."""
     last_error: MddsError | None = None
     try:
         async with asyncio.timeout(timeout_s):
             while True:
-                text = await socket.recv()
-                frame = reader.read(text) if isinstance(text, str) else None
+                frame = encoding.read(await socket.recv())
                 if not isinstance(frame, Control):
                     continue
                 if frame.members["t"] == "welcome":
@@ -94,7 +95,7 @@ def closing_of(closed: ConnectionClosed, last_error: MddsError | None) -> Closin
 
 def _arguments(settings: Settings) -> dict[str, Any]:
     arguments: dict[str, Any] = {
-        "subprotocols": [Subprotocol(SUBPROTOCOL)],
+        "subprotocols": [Subprotocol(SUBPROTOCOLS[settings.encoding])],
         "user_agent_header": f"mdds-client/{__version__} websockets/{websockets_version}",
         "compression": None,
         "open_timeout": settings.open_timeout_s,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -32,10 +34,13 @@ class Member(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record of a stream: `record["p"]` by wire name, `record.price` by name, `record.text` byte for byte."""
+    """One record of a stream: `record["p"]` by wire name, `record.price` by name, `record.text` byte for byte.
+
+    `raw` is what came: JSON text, or the record's own bytes of a msgpack frame.
+    """
 
     data: Mapping[str, Any] = field(compare=False)
-    text: str
+    raw: str | bytes
 
     channel = Member[str]("ch")
     symbol = Member[str]("s")
@@ -48,6 +53,20 @@ class Record:
     message_type = Member[str | None]("mt")
     exchange_time = Member[str | None]("ts")
     received_ns = Member[int | None]("rx")
+
+    @property
+    def text(self) -> str:
+        """The record as JSON: the very text that came, or the values of a msgpack record written as JSON."""
+        if isinstance(self.raw, str):
+            return self.raw
+        return json.dumps(self.data, separators=(",", ":"), ensure_ascii=False, default=_base64)
+
+    @property
+    def merged(self) -> int | None:
+        """How many updates a conflated image stands for; None when nothing is conflated."""
+        if self.channel == "stats":  # `c` is its last price
+            return cast("int | None", self.data.get("cn"))
+        return None if self.channel == "bar" else cast("int | None", self.data.get("c"))
 
     def __getitem__(self, name: str) -> Any:
         return self.data[name]
@@ -105,6 +124,47 @@ class Depth(Record):
     @property
     def offers(self) -> tuple[Level, ...]:
         return tuple(Level(level[0], level[1]) for level in self.data.get("a") or ())
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class BookUpdate(Record):
+    """A record of channel `book`: the whole book (`snap`) or the levels that changed (`delta`, quantity 0 is gone)."""
+
+    kind = Member[str]("kind")
+    checksum = Member[int | None]("crc")
+
+    @property
+    def bids(self) -> tuple[Level, ...]:
+        return tuple(Level(level[0], level[1]) for level in self.data.get("b") or ())
+
+    @property
+    def offers(self) -> tuple[Level, ...]:
+        return tuple(Level(level[0], level[1]) for level in self.data.get("a") or ())
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Quote(Record):
+    """The best bid and offer; a price of 0 is an auction's market orders."""
+
+    bid = Member[Number | None]("bp")
+    bid_quantity = Member[Number | None]("bq")
+    offer = Member[Number | None]("ap")
+    offer_quantity = Member[Number | None]("aq")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Bar(Record):
+    """One minute of one board: an image while it is open, an event when it closed."""
+
+    start = Member[str]("start")
+    open = Member[Number]("o")
+    high = Member[Number]("h")
+    low = Member[Number]("l")
+    close = Member[Number]("c")
+    quantity = Member[Number]("v")
+    trades = Member[int | None]("trades")
+    value = Member[Number | None]("val")
+    closed = Member[bool]("closed")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -177,13 +237,42 @@ class Definition(Record):
     """What an instrument is: the message's fields by their names, all in `data`."""
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Raw(Record):
+    """The exchange's own message."""
+
+    @property
+    def message(self) -> bytes:
+        """The FIX bytes: base64 in JSON, bytes in msgpack."""
+        found = next((self.data[name] for name in ("raw", "data", "fix") if name in self.data), b"")
+        return found if isinstance(found, bytes) else base64.b64decode(found)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Account(Record):
+    """What concerns this subscriber alone: changed rights, an expiring key, quota, notices, results of replays."""
+
+    event = Member[str | None]("event")
+
+
 RECORD_OF_CHANNEL: dict[str, type[Record]] = {
     "trade": Trade,
     "depth": Depth,
+    "book": BookUpdate,
+    "quote": Quote,
+    "bar": Bar,
     "stats": Stats,
     "expected": Expected,
     "foreign": Foreign,
     "index": Index,
     "status": Status,
     "definition": Definition,
+    "raw": Raw,
+    "account": Account,
 }
+
+
+def _base64(value: object) -> str:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    return str(value)

@@ -22,11 +22,21 @@ class SubscribeOptions(TypedDict, total=False):
     """The options of `subscribe`; what is left out is the server's default."""
 
     depth: int | None
+    boards: Iterable[str] | None
+    fields: Literal["full", "lean"] | None
+    timeliness: Literal["realtime", "delayed"] | None
     snapshot: bool
     origin: str | None
     conflate_ms: int | None
     on_slow: OnSlow
     queue_max: int
+
+
+class ReplayOptions(TypedDict, total=False):
+    """The options of `replay`."""
+
+    speed: float
+    then: Literal["live"] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +46,9 @@ class SubscribeRequest:
     channels: tuple[str, ...]
     symbols: tuple[str, ...]
     depth: int | None = None
+    boards: tuple[str, ...] = ()
+    fields: str | None = None
+    timeliness: str | None = None
     snapshot: bool = True
     origin: str | None = None
     conflate_ms: int | None = None
@@ -62,6 +75,11 @@ class SubscribeRequest:
         operation: dict[str, Any] = {"op": "sub", "ch": channel, "symbols": symbols, "snapshot": self.snapshot}
         if self.depth is not None and channel in ("depth", "book"):
             operation["depth"] = self.depth
+        if self.boards:
+            operation["boards"] = list(self.boards)
+        for name in ("fields", "timeliness"):
+            if (value := getattr(self, name)) is not None:
+                operation[name] = value
         if self.conflate_ms is not None:
             operation["conflate_ms"] = self.conflate_ms
         if self.origin is not None:
@@ -80,6 +98,8 @@ def subscribe_request(
     checked = dict(options)
     if checked.get("origin") == "live":
         checked["origin"] = None
+    boards = checked.get("boards")
+    checked["boards"] = () if boards is None else (boards,) if isinstance(boards, str) else tuple(boards)  # type: ignore[arg-type]
     try:
         return SubscribeRequest(channels, names, **checked)  # type: ignore[arg-type]
     except TypeError as error:

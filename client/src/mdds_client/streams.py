@@ -96,6 +96,8 @@ class Streams:
                 self.feeds = feeds if isinstance(feeds, dict) else {}
             case "gap":
                 self._announce(members, why=str(members.get("why", "gap")))
+            case "resumed":
+                self._resumed(members)
             case "notice":
                 self._notice(members)
                 self._notify(members)
@@ -132,6 +134,12 @@ class Streams:
 
     def _part(self, sid: object) -> Part | None:
         return None if sid is None else next((part for part in self.parts if part.sid == sid), None)
+
+    def _resumed(self, members: dict[str, Any]) -> None:
+        part, symbol, first = self._part(members.get("sid")), members.get("s"), members.get("from")
+        if part is not None and isinstance(symbol, str) and isinstance(first, int):
+            for subscription in part.users:
+                subscription.resumed(part.channel, symbol, first=first)
 
     def _announce(self, members: dict[str, Any], *, why: str) -> None:
         part = self._part(members.get("sid"))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self
 
 from mdds_client.continuity import Continuity, Gap
+from mdds_client.errors import BadParam
 from mdds_client.inbox import Inbox
 from mdds_client.parts import Part, SymbolError
 from mdds_client.records import Record
@@ -24,6 +25,7 @@ class Subscription:
         *,
         on_gap: Callable[[Gap], None],
         leave: Callable[[Subscription], Awaitable[None]],
+        change: Callable[[Subscription, dict[str, Any]], Awaitable[None]] | None = None,
     ) -> None:
         self.request = request
         self.parts: list[Part] = []
@@ -31,6 +33,7 @@ class Subscription:
         self.received = 0
         self._on_gap = on_gap
         self._leave = leave
+        self._change = change
         self._inbox = Inbox(request.queue_max, drop=request.on_slow == "drop", report=self._gap)
         self._continuity = Continuity(self._gap, snapshot=request.snapshot, origin=request.origin)
         self._batch: list[Record] = []  # taken from the inbox, next record last
@@ -108,6 +111,12 @@ class Subscription:
     def duplicates(self) -> int:
         return self._continuity.duplicates
 
+    async def set(self, **changes: Any) -> None:
+        """Change it as it runs (`conflate_ms`, …); raises what the server refuses. `granted` then says what is."""
+        if self._change is None:
+            raise BadParam("set: not for this kind of subscription")
+        await self._change(self, changes)
+
     async def unsubscribe(self) -> None:
         """Stop the stream; the iterator ends after what was received."""
         if not self.closed:
@@ -145,8 +154,11 @@ class Subscription:
     def conflating(self, on: bool) -> None:
         self._continuity.conflate(on)
 
-    def reconnected(self, resumed: Collection[tuple[str, str]]) -> None:
-        self._continuity.reconnected(resumed)
+    def reconnected(self) -> None:
+        self._continuity.reconnected()
+
+    def resumed(self, channel: str, symbol: str, *, first: int) -> None:
+        self._continuity.resumed(channel, symbol, first=first)
 
     def points(self) -> dict[tuple[str, str], tuple[str, int]]:
         return self._continuity.points()

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
 import threading
-from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
-from mdds_client.book import MAIN_BOARD, Book
+from mdds_client.book import MAIN_BOARD
 from mdds_client.client import AsyncClient
 from mdds_client.continuity import Gap
-from mdds_client.errors import ClientClosed, MddsError
+from mdds_client.errors import ClientClosed
 from mdds_client.link import State, StateChange
-from mdds_client.live_book import LiveBook
-from mdds_client.parts import SymbolError
-from mdds_client.records import Depth, Level, Record
-from mdds_client.requests import SubscribeOptions
+from mdds_client.records import Record
+from mdds_client.replays import Moment
+from mdds_client.requests import ReplayOptions, SubscribeOptions
 from mdds_client.settings import ClientOptions
-from mdds_client.subscription import Subscription
+from mdds_client.sync_streams import SyncBook, SyncReplay, SyncSubscription
 
 T = TypeVar("T")
-log = logging.getLogger("mdds_client")
 
 
 class Client:
@@ -103,9 +98,35 @@ class Client:
             subscription.call_back(callback)
         return subscription
 
-    def book(self, symbol: str, *, board: str | None = MAIN_BOARD, origin: str | None = None) -> SyncBook:
-        """A live order book from `depth` images, kept up to date in the background."""
-        return SyncBook(self, self.call(self._client.book(symbol, board=board, origin=origin)))
+    def book(
+        self,
+        symbol: str,
+        *,
+        board: str | None = MAIN_BOARD,
+        depth: int | None = None,
+        origin: str | None = None,
+        channel: str = "book",
+    ) -> SyncBook:
+        """A live order book, checked and kept up to date in the background (as AsyncClient.book)."""
+        work = self._client.book(symbol, board=board, depth=depth, origin=origin, channel=channel)
+        return SyncBook(self, self.call(work))
+
+    def replay(
+        self,
+        channel: str,
+        symbols: str | Iterable[str],
+        *,
+        start: Moment,
+        end: Moment,
+        **options: Unpack[ReplayOptions],
+    ) -> SyncReplay:
+        """Play the past again (as AsyncClient.replay); iterate what is returned."""
+        return SyncReplay(self, self.call(self._client.replay(channel, symbols, start=start, end=end, **options)))
+
+    def snapshot(self, channel: str, symbol: str, *, depth: int | None = None) -> list[Record]:
+        """The last records of a stream over REST: one for each board, oldest first. Works unconnected, too."""
+        work = self._client.snapshot(channel, symbol, depth=depth)
+        return asyncio.run(work) if self._loop is None else self.call(work)
 
     def ping(self) -> float:
         """Seconds for one round trip to the server."""
@@ -143,116 +164,3 @@ class Client:
             loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
-
-
-class SyncSubscription:
-    """Iterate it: `for record in subscription`."""
-
-    def __init__(self, client: Client, subscription: Subscription) -> None:
-        self._client = client
-        self._subscription = subscription
-        self._taken: deque[Record] = deque()
-
-    @property
-    def errors(self) -> tuple[SymbolError, ...]:
-        """What the server refused beside what it granted."""
-        return self._subscription.errors
-
-    @property
-    def granted(self) -> dict[str, dict[str, Any]]:
-        return self._subscription.granted
-
-    @property
-    def ok(self) -> tuple[tuple[str, str], ...]:
-        return self._subscription.ok
-
-    @property
-    def gaps(self) -> int:
-        return self._subscription.gaps
-
-    @property
-    def dropped(self) -> int:
-        return self._subscription.dropped
-
-    def __iter__(self) -> Iterator[Record]:
-        return self
-
-    def __next__(self) -> Record:
-        if not self._taken:
-            try:
-                self._taken.extend(self._client.call(self._subscription.batch()))
-            except ClientClosed:
-                raise StopIteration from None
-            if not self._taken:
-                raise StopIteration
-        return self._taken.popleft()
-
-    def unsubscribe(self) -> None:
-        """Stop the stream; the iterator ends after what was received."""
-        self._client.call(self._subscription.unsubscribe())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with contextlib.suppress(ClientClosed):
-            self.unsubscribe()
-
-    def call_back(self, callback: Callable[[Record], None]) -> None:
-        """Hand each record to `callback` in a thread that ends with the subscription."""
-        threading.Thread(target=self._call_back, args=(callback,), name="mdds-callback", daemon=True).start()
-
-    def _call_back(self, callback: Callable[[Record], None]) -> None:
-        try:
-            for record in self:
-                try:
-                    callback(record)
-                except Exception:
-                    log.exception("the callback of %r raised", self._subscription)
-        except MddsError as error:
-            log.warning("%r ended: %s", self._subscription, error)
-
-
-class SyncBook:
-    """A book that the client's thread keeps up to date; every read is of the last image."""
-
-    def __init__(self, client: Client, book: LiveBook) -> None:
-        self._client = client
-        self._book = book
-
-    @property
-    def view(self) -> Book:
-        return self._book
-
-    @property
-    def image(self) -> Depth | None:
-        return self._book.image
-
-    @property
-    def stale(self) -> bool:
-        return self._book.stale
-
-    @property
-    def bids(self) -> tuple[Level, ...]:
-        return self._book.bids
-
-    @property
-    def offers(self) -> tuple[Level, ...]:
-        return self._book.offers
-
-    @property
-    def best_bid(self) -> Level | None:
-        return self._book.best_bid
-
-    @property
-    def best_offer(self) -> Level | None:
-        return self._book.best_offer
-
-    @property
-    def last_update(self) -> str | None:
-        return self._book.last_update
-
-    def close(self) -> None:
-        self._client.call(self._book.close())
