@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from feeds.blocks import FLAG_END, FLAG_GAP, FLAG_STATE, Block, Entry, encode_block
+from feeds.blocks import FLAG_END, FLAG_GAP, FLAG_MARK, FLAG_STATE, Block, Entry, encode_block
 from feeds.capture.arbiter import Arbiter
 from feeds.capture.feed_monitor import FeedMonitor
 from feeds.capture.sequencer import Gap, Sequencer
@@ -55,6 +55,8 @@ class RawStage:
         self._rx_ns = 0
         self._closed_messages = 0
         self._controls = 0
+        self.paired = False  # one of a hot-hot pair: says how far it is, see _mark
+        self._marked: dict[tuple[str, str], int] = {}
         self.monitor: FeedMonitor | None = None  # live only: states follow the clock, a replay's would tell nothing
 
     def push(self, block: Block) -> None:
@@ -89,6 +91,8 @@ class RawStage:
 
     def drain(self) -> list[RawMessage]:
         """Everything released since the last call, one or more RAW messages per partition, in order."""
+        if self.paired:
+            self._mark()
         for partition, batch in enumerate(self._batches):
             if batch.entries:
                 self._close(partition, batch)
@@ -127,8 +131,9 @@ class RawStage:
         if self.journal_epoch:
             self.arbiter.finish()
             self._flush_before_epoch()
+        next_epoch = self.epoch + 1 if self.journal_epoch else self.epoch
         self.journal_epoch = epoch
-        self.epoch = max(epoch, self.epoch + 1)  # a day of more than 99 resets reached into the next day's numbers
+        self.epoch = max(epoch, next_epoch)  # a day of more than 99 resets reached into the next day's numbers
         self.arbiter.new_session()
 
     def _on_reset(self) -> None:
@@ -147,7 +152,14 @@ class RawStage:
                 self.monitor.late_start(f"{market}.{stream}", sequence, self._rx_ns)
         self.arbiter.late_starts.clear()
 
+    def adopt(self, epoch: int) -> None:
+        """Go on under the epoch of the other publisher of the pair, which saw a reset that we did not."""
+        if epoch > self.epoch:
+            self._flush_before_epoch()
+            self.epoch = epoch
+
     def _flush_before_epoch(self) -> None:
+        self._marked.clear()
         for partition, batch in enumerate(self._batches):
             if batch.entries:
                 self._close(partition, batch)
@@ -183,15 +195,30 @@ class RawStage:
         batch.size = 0
 
     def _broadcast(self, flag: int, value: dict[str, object]) -> None:
-        data = json.dumps(value, separators=(",", ":")).encode()
-        for partition, batch in enumerate(self._batches):
-            if not batch.entries:
-                batch.first = self._capture_seq
-            self._controls += 1
-            batch.entries.append((self._rx_ns, 0, flag, data))
-            batch.last = self._capture_seq
-            if len(batch.entries) >= BATCH_MESSAGES_MAX:
-                self._close(partition, batch)
+        for partition in range(len(self._batches)):
+            self._control(partition, flag, value)
+
+    def _control(self, partition: int, flag: int, value: object) -> None:
+        batch = self._batches[partition]
+        if not batch.entries:
+            batch.first = self._capture_seq
+        self._controls += 1
+        batch.entries.append((self._rx_ns, 0, flag, json.dumps(value, separators=(",", ":")).encode()))
+        batch.last = self._capture_seq
+        if len(batch.entries) >= BATCH_MESSAGES_MAX:
+            self._close(partition, batch)
+
+    def _mark(self) -> None:
+        """Tell the partition whose parser publishes the gaps how far each stream is, over all partitions: what the
+        other publisher of the pair alone has missed is then no gap. A stream that may restart has no place yet."""
+        new: list[tuple[str, str, int]] = []
+        for name, stream in self.arbiter.by_name.items():
+            released = stream.expected - 1
+            if not stream.may_restart and released > self._marked.get(name, 0):
+                self._marked[name] = released
+                new.append((*name, released))
+        if new:
+            self._control(0, FLAG_MARK, new)
 
     def _on_gap(self, gap: Gap) -> None:
         self._broadcast(
