@@ -22,7 +22,7 @@ from testbed.invariants import arbitration, lines, parsing
 from testbed.invariants.arbitration import Passed
 from testbed.invariants.identity import Identity, identity_of, is_heartbeat
 from testbed.live_path import LivePath
-from testbed.reference_path import journal_blocks, records_of, replayed
+from testbed.reference_path import journal_blocks, raw_of, records_of, replayed
 from testbed.relay import OUT, read_log
 
 STILL_S = 0.8
@@ -68,6 +68,7 @@ async def make_tap(path: LivePath) -> None:
         channel = await connection.channel()
         exchange = await Topology(path.prefix, path.partitions).declare_raw(channel, replay=False)
         queue = await channel.declare_queue(f"{path.prefix}.tap", durable=True)
+        path.tapped = True
         for partition in range(path.partitions):
             await queue.bind(exchange, f"live.{partition}")
 
@@ -109,13 +110,14 @@ def gather(path: LivePath) -> Evidence:
     """What the run left; the workers may still run, nothing moves."""
     path.relay.stop()
     raw, records, lost, dead = asyncio.run(_from_broker(path))
+    blocks = journal_blocks(path.data_dir / "journal" / path.feed.name)
     sent = path.exchange_sent()
     capture, publisher = path.stats("capture"), path.stats("publisher")
     counts = [line.counts() for line in path.relay.lines]
     return Evidence(
         truth=[message for message in TruthReader(path.folder / "truth") if message.msg_type != "MV"],
-        blocks=journal_blocks(path.data_dir / "journal" / path.feed.name),
-        raw=raw,
+        blocks=blocks,
+        raw=raw if path.tapped else raw_of(blocks, path.feed),
         records=records,
         dead=dead,
         lost_records=lost,
@@ -133,7 +135,7 @@ def gather(path: LivePath) -> Evidence:
 
 
 async def _from_broker(path: LivePath) -> tuple[list[Block], list[str], int, list[DeadLetter]]:
-    raw = [decode_block(body)[0] for body in await _tapped(path)]
+    raw = [decode_block(body)[0] for body in await _tapped(path)] if path.tapped else []
     bus = AmqpBus(path.bus, path.prefix, path.partitions)
     await bus.open()
     spans, records = Spans(), list[str]()

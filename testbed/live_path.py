@@ -56,6 +56,7 @@ class LivePath:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.outages: list[tuple[int, int]] = []  # (from, to) in ns: the capture was not there
         self.started_ns = time.time_ns()
+        self.tapped = False  # a queue of ours gets a copy of RAW
         self._captured_until_ns = 0
         self._runs = 0
 

@@ -38,6 +38,15 @@ def records_of(entries: Iterable[Entry], *, feed: FeedConfig, epoch: int) -> lis
     return records
 
 
+def raw_of(blocks: Iterable[Block], feed: FeedConfig) -> list[Block]:
+    """What a publisher that was never disturbed makes of a whole journal."""
+    stage = RawStage(feed, "live", publisher="r")
+    for block in blocks:
+        stage.push(block)
+    stage.finish()
+    return [decode_block(raw.body)[0] for raw in stage.drain()]
+
+
 def replayed(blocks: Iterable[Block], feed: FeedConfig) -> list[tuple[int, bytes]]:
     """(partition, PARSED body) of a replay of a whole journal."""
     stage = RawStage(feed, "replay:1", publisher="r")

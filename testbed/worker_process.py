@@ -29,9 +29,14 @@ from testbed.broken_rules import break_rule
 STATS_S = 0.1
 
 
+FEED_FIELDS = (
+    "id", "name", "exchange", "markets", "partitions", "gap_wait_ns_max", "gap_messages_max", "receive_buffer_bytes",
+)  # fmt: skip
+
+
 def feed_as_json(feed: FeedConfig) -> dict[str, Any]:
-    """JSON values; `feed_of` is the inverse."""
-    return asdict(feed)
+    """JSON values of what these processes need of a feed; `feed_of` makes one of them again, the rest its defaults."""
+    return {name: getattr(feed, name) for name in FEED_FIELDS} | {"lines": [asdict(line) for line in feed.lines]}
 
 
 def feed_of(value: dict[str, Any]) -> FeedConfig:

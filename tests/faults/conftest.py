@@ -32,11 +32,11 @@ def live(tmp_path: Path, rabbitmq: PrivateRabbitMQ, seed: int) -> Iterator[Start
     """Makes a data path with a tap, not yet started."""
     made: list[LivePath] = []
 
-    def make(*, bus: str = "", **options: object) -> LivePath:
+    def make(*, tap: bool = True, **options: object) -> LivePath:
         path = LivePath(tmp_path / f"live{len(made)}", rabbitmq.url, seed=seed, **options)  # type: ignore[arg-type]
         made.append(path)
-        asyncio.run(make_tap(path))
-        path.bus = bus or path.bus
+        if tap:
+            asyncio.run(make_tap(path))
         return path
 
     yield make
