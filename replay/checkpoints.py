@@ -20,6 +20,21 @@ class Checkpoint:
         return asdict(self)
 
     @classmethod
+    def at_seek(cls, to_ns: int, *, epoch: int, messages_sent: int) -> Checkpoint:
+        """A fresh start at `to_ns`. The epoch rises above `epoch`: what was played before may be played again."""
+        return cls("", 0, {"epoch": epoch, "journal_epoch": 0, "streams": []}, to_ns, messages_sent)
+
+    @property
+    def is_seek(self) -> bool:
+        """Whether the journal is to be searched by time."""
+        return not self.segment
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of what was sent before it."""
+        return int(str(self.stage["epoch"]))
+
+    @classmethod
     def from_json(cls, row: dict[str, object]) -> Checkpoint:
         """The inverse of `as_json`. KeyError, TypeError: the row is not one."""
         return cls(**row)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -9,14 +10,17 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 
+from feeds.records import epoch_number
 from replay import states
-from replay.checkpoints import Progress
+from replay.checkpoints import Checkpoint, Progress
 from replay.models import ReplayJob
 
 # A running job without a sign of life for this long has lost its worker. The player reports twice a second.
 STALE_AFTER = timedelta(seconds=15)
 # A submitted job that did not reach the queue in this time was submitted while the broker was down.
 UNSENT_AFTER = timedelta(seconds=10)
+# A session's own replay that its gateway has not asked for in this time: the gateway is gone, and its client with it.
+UNWATCHED_AFTER = timedelta(seconds=60)
 ERROR_CHARACTERS_MAX = 2000
 
 
@@ -65,6 +69,9 @@ def checkpoint(claimed: Claim, progress: Progress, *, now: datetime) -> bool:
         messages_sent=progress.messages_sent,
         seen_at=now,
     )
+    unwatched = Q(watched_at__lt=now - UNWATCHED_AFTER)
+    if held.filter(unwatched, cancel_requested=False).update(cancel_requested=True):
+        return False
     return bool(written) and not held.filter(cancel_requested=True).exists()
 
 
@@ -92,10 +99,54 @@ def cancel(job_id: int, *, now: datetime) -> bool:
     """
     with transaction.atomic():
         job = ReplayJob.objects.filter(pk=job_id)
-        unheard = Q(state__in=states.WAITING) | Q(state=states.RUNNING, seen_at__lt=now - STALE_AFTER)
+        unheard = Q(state__in=(*states.WAITING, states.PAUSED)) | Q(state=states.RUNNING, seen_at__lt=now - STALE_AFTER)
         if job.filter(unheard).update(state=states.CANCELLED, cancel_requested=True, finished_at=now):
             return True
         return bool(job.filter(state=states.RUNNING, cancel_requested=False).update(cancel_requested=True))
+
+
+def pause(job_id: int) -> bool:
+    """Take the job from its worker, which stops within half a second; it keeps its checkpoint. False: not under way."""
+    playing = ReplayJob.objects.filter(pk=job_id, state__in=states.states_before(states.PAUSED), cancel_requested=False)
+    return bool(playing.update(state=states.PAUSED, worker="", seen_at=None))
+
+
+def resume(job_id: int) -> bool:
+    """paused → queued: send it to the queue then. False: it is not paused."""
+    paused = ReplayJob.objects.filter(pk=job_id, state=states.PAUSED, cancel_requested=False)
+    return bool(paused.update(state=states.QUEUED))
+
+
+def seek(job_id: int, to_ns: int) -> bool:
+    """Go on from another moment of the range, in a new epoch: taken from its worker; queued, or paused as before.
+
+    False: it has ended, or a cancel is asked for. Send it to the queue then, unless it is paused.
+    """
+    with transaction.atomic():
+        job = ReplayJob.objects.select_for_update().filter(pk=job_id, state__in=states.ACTIVE, cancel_requested=False)
+        row = job.first()
+        if row is None:
+            return False
+        before = Checkpoint.from_json(row.position) if row.position else None
+        # One more than is known: the player may have met a reset since its checkpoint.
+        epoch = before.epoch + 1 if before is not None else _epoch_after(row)
+        start = Checkpoint.at_seek(to_ns, epoch=epoch, messages_sent=row.messages_sent)
+        state = states.PAUSED if row.state == states.PAUSED else states.QUEUED
+        return bool(
+            ReplayJob.objects.filter(pk=job_id).update(
+                state=state, worker="", seen_at=None, seek_ns=to_ns, current_ns=to_ns, position=start.as_json()
+            )
+        )
+
+
+def _epoch_after(row: ReplayJob) -> int:
+    """Above every epoch that a player without a checkpoint may have sent: the day after the range, in any time zone."""
+    return epoch_number(int(f"{row.to_at + timedelta(days=1):%Y%m%d}"))
+
+
+def watch(job_ids: Iterable[int], *, now: datetime) -> None:
+    """A gateway follows these private jobs for sessions of its own."""
+    ReplayJob.objects.filter(pk__in=list(job_ids)).update(watched_at=now)
 
 
 def lost(*, now: datetime) -> list[int]:
@@ -106,6 +157,8 @@ def lost(*, now: datetime) -> list[int]:
     silent = Q(state=states.RUNNING, seen_at__lt=now - STALE_AFTER)
     unsent = Q(state=states.SUBMITTED, submitted_at__lt=now - UNSENT_AFTER)
     ReplayJob.objects.filter(silent, cancel_requested=True).update(state=states.CANCELLED, finished_at=now)
+    unwatched = Q(watched_at__lt=now - UNWATCHED_AFTER, state__in=(*states.WAITING, states.PAUSED))
+    ReplayJob.objects.filter(unwatched).update(state=states.CANCELLED, cancel_requested=True, finished_at=now)
     found: list[int] = []
     for job_id in ReplayJob.objects.filter(silent | unsent).order_by("id").values_list("id", flat=True):
         if ReplayJob.objects.filter(silent | unsent, pk=job_id).update(state=states.QUEUED, worker="", seen_at=None):

@@ -16,8 +16,8 @@ class ReplayJob(models.Model):
     """A range of one feed's journal to publish again as `origin=replay:<id>`.
 
     The row is the only thing that the portal, the queue and the player share: it is claimed, moved and ended by
-    conditional updates (jobs.py), never by saving a stale object. A target (a queue, a subscriber, a file) and a
-    filter by symbols or channels are further columns of the request; a paused state is a further row of states.py.
+    conditional updates (jobs.py), never by saving a stale object. An operator's job has `submitted_by`, a client's
+    has `subscriber`, and where it belongs to one session `watched_at`: nobody watching it any more cancels it.
     """
 
     feed = models.ForeignKey("feeds.Feed", on_delete=models.PROTECT, related_name="replay_jobs")
@@ -28,6 +28,14 @@ class ReplayJob(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="replay_jobs"
     )
     submitted_at = models.DateTimeField()
+    subscriber = models.ForeignKey(
+        "subscriptions.Subscriber", on_delete=models.SET_NULL, null=True, blank=True, related_name="replay_jobs"
+    )
+    symbols = models.JSONField(default=list, blank=True, help_text="Tickers to play; empty: all.")
+    isins = models.JSONField(default=list, blank=True, help_text="The instruments of the symbols; empty: all messages.")
+    watched_at = models.DateTimeField(
+        null=True, blank=True, help_text="When a session last followed its own replay; empty: not a session's."
+    )
 
     state = models.CharField(
         max_length=16, default=states.SUBMITTED, choices=[(state, state) for state in states.ALL], db_index=True
@@ -44,6 +52,7 @@ class ReplayJob(models.Model):
     position = models.JSONField(
         null=True, blank=True, help_text="Where a player can take it up again (checkpoints.py)."
     )
+    seek_ns = models.BigIntegerField(null=True, blank=True, help_text="Where the last seek went; it plays on from it.")
     current_ns = models.BigIntegerField(null=True, blank=True, help_text="Receive time of the newest datagram sent.")
     messages_sent = models.BigIntegerField(default=0)
     messages_total_estimate = models.BigIntegerField(default=0)
@@ -53,6 +62,7 @@ class ReplayJob(models.Model):
         ordering: ClassVar[list[str]] = ["-id"]
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=["submitted_by", "state"], name="replay_user_state"),
+            models.Index(fields=["subscriber", "state"], name="replay_subscriber_state"),
         ]
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.CheckConstraint(condition=Q(to_at__gt=F("from_at")), name="replay_to_after_from"),

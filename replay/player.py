@@ -10,7 +10,8 @@ has the same identity, and the parser drops it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,7 +21,7 @@ from feeds.journal import Position
 from replay.bus_door import RawDoor
 from replay.checkpoints import Checkpoint, Progress
 from replay.pacing import Pacer
-from replay.sender import Clock, Sender, datagrams
+from replay.sender import CONTROL, Clock, Sender, datagrams
 
 CHUNK_BYTES = 64 * 1024
 BATCH_DATAGRAMS_MAX = 400  # one stage turn; the rate cap and a cancel are looked at between two
@@ -51,25 +52,38 @@ class Journal(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PlayOrder:
-    """What to play. `resume` is the progress of an earlier claim; [from_ns, to_ns) is receive time."""
+    """What to play. `resume` is the progress of an earlier claim; [from_ns, to_ns) is receive time. `isins`: only the
+    messages of these instruments; empty: all."""
 
     from_ns: int
     to_ns: int
     speed: float
     messages_per_s_max: int
     resume: Checkpoint | None = None
+    isins: frozenset[str] = frozenset()
 
 
-def within(message: RawMessage, from_ns: int, *, to_ns: int) -> RawMessage | None:
-    """What of `message` was received in [from_ns, to_ns): usually all of it; None when nothing was."""
+def within(
+    message: RawMessage, from_ns: int, *, to_ns: int, wanted: re.Pattern[bytes] | None = None
+) -> RawMessage | None:
+    """What of `message` was received in [from_ns, to_ns) and is wanted: usually all of it; None when nothing is."""
     block, _end = decode_block(message.body)
     inside = [entry for entry in block.entries if from_ns <= entry[0] < to_ns]
+    if wanted is not None:
+        inside = [entry for entry in inside if entry[2] & CONTROL or wanted.search(entry[3])]
     if len(inside) == len(block.entries):
         return message
     if not inside:
         return None
     body = encode_block(inside, feed_id=block.feed_id, epoch=block.epoch, first_seq=block.first_seq)
     return RawMessage(message.partition, body, {**message.headers, "t_rx": inside[0][0]})
+
+
+def messages_of(isins: Collection[str]) -> re.Pattern[bytes] | None:
+    """Finds the messages of these instruments (tag 55); None when all are wanted."""
+    if not isins:
+        return None
+    return re.compile(b"\x0155=(?:%b)\x01" % b"|".join(re.escape(isin.encode()) for isin in sorted(isins)))
 
 
 class _Stop(Exception):
@@ -87,6 +101,7 @@ class Player:
         self._stage = stage
         self._ledger = ledger
         self._clock = clock
+        self._wanted = messages_of(order.isins)
         self._sender = Sender(bus, clock=clock, on_wait=self._beat)
         self._sent_before = self._staged = order.resume.messages_sent if order.resume else 0
         self._current_ns = order.from_ns
@@ -99,6 +114,8 @@ class Player:
             position = self._journal.seek_time(order.from_ns - PREROLL_NS)
         else:
             position = Position(resume.segment, resume.offset)
+            if resume.is_seek:
+                position = self._journal.seek_time(resume.current_ns - PREROLL_NS)
             self._stage.restore(resume.stage)
             self._current_ns = max(resume.current_ns, order.from_ns)
         self._pacer = Pacer(
@@ -174,7 +191,8 @@ class Player:
 
     async def _publish(self, released: Sequence[RawMessage]) -> None:
         """Send what of `released` lies in the range."""
-        found = [within(message, self._order.from_ns, to_ns=self._order.to_ns) for message in released]
+        order, wanted = self._order, self._wanted
+        found = [within(message, order.from_ns, to_ns=order.to_ns, wanted=wanted) for message in released]
         messages = [message for message in found if message is not None]
         if messages:
             count = sum(datagrams(message) for message in messages)

@@ -112,7 +112,8 @@ async def _play(claim: jobs.Claim, *, data_dir: Path, partitions: int, limits: R
     try:
         order, feed = await ledger.call(lambda: _order(claim.job_id, partitions=partitions, limits=limits))
         journal = JournalReader(data_dir / "journal" / feed.name)
-        stage = RawStage(feed, origin=f"replay:{claim.job_id}")
+        # A name of the claim's own: the parser follows message numbers per publisher, and each claim begins at 1.
+        stage = RawStage(feed, origin=f"replay:{claim.job_id}", publisher=claim.worker.rpartition(":")[2])
         try:
             async with bus_for_task() as bus:
                 player = Player(order, journal=journal, stage=stage, bus=bus, ledger=ledger, clock=WallClock())
@@ -127,10 +128,11 @@ def _order(job_id: int, *, partitions: int, limits: ReplayLimits) -> tuple[PlayO
     job = ReplayJob.objects.select_related("feed").get(pk=job_id)
     (feed,) = load_feeds([job.feed.name], partitions=partitions)
     order = PlayOrder(
-        from_ns=unix_ns(job.from_at),
+        from_ns=unix_ns(job.from_at) if job.seek_ns is None else job.seek_ns,
         to_ns=unix_ns(job.to_at),
         speed=job.speed,
         messages_per_s_max=limits.messages_per_s_max,
         resume=Checkpoint.from_json(job.position) if job.position else None,
+        isins=frozenset(job.isins),
     )
     return order, feed

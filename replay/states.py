@@ -3,7 +3,8 @@
 ```
 submitted ◀▶ queued ─▶ running ─▶ completed | cancelled | failed
      │          │         └─▶ queued            (its worker was lost; it goes on from the checkpoint)
-     └──────────┴─▶ cancelled | failed
+     │          │         └─▶ paused ─▶ queued | cancelled
+     └──────────┴─▶ paused | cancelled | failed
 ```
 """
 
@@ -12,15 +13,17 @@ from __future__ import annotations
 SUBMITTED = "submitted"
 QUEUED = "queued"
 RUNNING = "running"
+PAUSED = "paused"
 COMPLETED = "completed"
 CANCELLED = "cancelled"
 FAILED = "failed"
 
-# state -> what may follow it. Pausing adds a row ("paused") and an entry to running's.
+# state -> what may follow it. A paused job has no worker: resuming it sends it to the queue again.
 FOLLOWERS: dict[str, frozenset[str]] = {
-    SUBMITTED: frozenset({QUEUED, RUNNING, CANCELLED, FAILED}),
-    QUEUED: frozenset({SUBMITTED, RUNNING, CANCELLED, FAILED}),
-    RUNNING: frozenset({QUEUED, COMPLETED, CANCELLED, FAILED}),
+    SUBMITTED: frozenset({QUEUED, RUNNING, PAUSED, CANCELLED, FAILED}),
+    QUEUED: frozenset({SUBMITTED, RUNNING, PAUSED, CANCELLED, FAILED}),
+    RUNNING: frozenset({QUEUED, PAUSED, COMPLETED, CANCELLED, FAILED}),
+    PAUSED: frozenset({QUEUED, CANCELLED, FAILED}),
     COMPLETED: frozenset(),
     CANCELLED: frozenset(),
     FAILED: frozenset(),

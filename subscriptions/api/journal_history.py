@@ -76,16 +76,6 @@ def read_page(folder: Path, feed: FeedConfig, wanted: Wanted) -> Page:
         _slots.release()
 
 
-def first_received_ns(folder: Path) -> int | None:
-    """The receive time of the oldest datagram that is kept; None for an empty journal."""
-    reader = JournalReader(folder)
-    try:
-        blocks, _ = reader.read(reader.seek_time(0), CHUNK_BYTES)
-    finally:
-        reader.close()
-    return min((entry[0] for block in blocks for entry in block.entries), default=None)
-
-
 class _Scan:
     def __init__(self, reader: JournalReader, feed: FeedConfig, wanted: Wanted) -> None:
         self._reader, self._wanted = reader, wanted

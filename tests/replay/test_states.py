@@ -9,7 +9,7 @@ from replay import states
 
 def test_the_ends_lead_nowhere_and_everything_else_leads_to_an_end() -> None:
     assert set(states.ENDED) == {"completed", "cancelled", "failed"}
-    assert set(states.ACTIVE) == {"submitted", "queued", "running"}
+    assert set(states.ACTIVE) == {"submitted", "queued", "running", "paused"}
     for state in states.ACTIVE:
         assert states.may_follow(state, states.CANCELLED)
         assert states.may_follow(state, states.FAILED)
@@ -21,6 +21,10 @@ def test_the_ends_lead_nowhere_and_everything_else_leads_to_an_end() -> None:
         ("submitted", "queued", True),
         ("queued", "submitted", True),
         ("running", "queued", True),
+        ("running", "paused", True),
+        ("paused", "queued", True),
+        ("paused", "running", False),
+        ("completed", "paused", False),
         ("queued", "completed", False),
         ("completed", "running", False),
         ("cancelled", "queued", False),
