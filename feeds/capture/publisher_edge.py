@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from feeds.bus.base import Bus
 from feeds.capture.feed_monitor import FeedNote
 from feeds.config import FeedConfig
+from feeds.parser.suspects import suspects_key
 
 if TYPE_CHECKING:
     from feeds.capture.publisher import FeedPublisher
@@ -28,11 +29,6 @@ RETRY_NOTES_MAX = 20_000  # notes kept while the database is away; past it the o
 
 Keep = Callable[[Sequence[FeedNote]], int]
 Reload = Callable[[], Sequence[FeedConfig]]
-
-
-def suspects_key(feed: str, partition: int) -> str:
-    """The retained value in which a parser says what is suspect: `[proven up to ns, suspect streams left]`."""
-    return f"suspects.{feed}.{partition}"
 
 
 class PublisherEdge:

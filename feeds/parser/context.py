@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from feeds.fix.layouts import Layout
 from feeds.krx.streams import stream_of
 from feeds.parser.rejected_ids import RejectedIds
+from feeds.parser.suspects import Suspects
 from feeds.ranges import Ranges
 from feeds.records import EVENT_CHANNELS, epoch_text, stream_head
 
@@ -58,6 +59,8 @@ class Context:
         self.figures: dict[tuple[str, str], Figures] = {}
         self.unsequenced: dict[int, None] = {}
         self.rejected = RejectedIds()
+        self.markets: dict[str, str] = {}  # key → market, of the streams that a gap makes suspect
+        self.suspects = Suspects()
         self.chains: dict[str, int] = {}
         self.tickers: dict[str, str] = {}  # ISIN → ticker as this feed's `35=d` said; a replay's stay its own
 
@@ -71,6 +74,8 @@ class Context:
         self.slots.clear()
         self.figures.clear()
         self.unsequenced.clear()
+        self.markets.clear()
+        self.suspects.clear()
         self.rejected = RejectedIds()
 
     def stream(self, channel: str, key: str, symbol: str) -> Stream:
@@ -89,13 +94,16 @@ class Context:
 
     def images_of(self, key: str) -> int:
         """How many images of `key` have passed; an older one than the last of them must not replace it."""
-        return sum(by[key].n for ch, by in self.streams.items() if ch not in EVENT_CHANNELS and key in by)
+        passed = [(ch, by[key]) for ch, by in self.streams.items() if key in by] + self.suspects.of(key)
+        return sum(stream.n for ch, stream in passed if ch not in EVENT_CHANNELS)
 
     def rename(self, isin: str, ticker: str) -> None:
         """An instrument's ticker was learnt: its streams go on under that name, numbers included."""
         for channel, by_key in self.streams.items():
             if isin in by_key:
                 by_key[isin].head = stream_head(channel, ticker)
+        for channel, stream in self.suspects.of(isin):
+            stream.head = stream_head(channel, ticker)
 
     def seen_before(self, identity: int) -> bool:
         """Whether a message without a sequence came already; notes it."""
@@ -124,6 +132,8 @@ class Context:
             "figures": [[*key, f["trade"], f["limits"], f["close"]] for key, f in self.figures.items()],
             "unsequenced": list(self.unsequenced),
             "rejected": self.rejected.state(),
+            "markets": self.markets,
+            "suspects": self.suspects.state(),
             "chains": self.chains,
             "tickers": self.tickers,
         }
@@ -140,6 +150,8 @@ class Context:
             context.seen[market, stream] = Seen(high, Ranges(holes))
         for isin, board, trade, limits, close in state["figures"]:  # type: ignore[attr-defined]
             context.figures[isin, board] = {"trade": trade, "limits": limits, "close": close}
+        context.markets = dict(state.get("markets", {}))  # type: ignore[call-overload]
+        context.suspects = Suspects.restore(state.get("suspects", {}), Stream)  # type: ignore[arg-type]
         context.unsequenced = dict.fromkeys(state["unsequenced"])  # type: ignore[call-overload]
         context.rejected = RejectedIds.restore(state.get("rejected", []))  # type: ignore[arg-type]
         context.chains = dict(state["chains"])  # type: ignore[call-overload]

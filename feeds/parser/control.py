@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 
 from feeds.parser.context import Context
+from feeds.parser.suspects import Healed, Lost
 
 
 def _iso(ns: int) -> str:
@@ -61,6 +62,35 @@ def _late_start(context: Context, rx_ns: int, start: dict[str, object]) -> str:
         "began": start["began"],
     }
     return _record(context, f"feed:{context.feed}", market, rx_ns, own)
+
+
+def suspect_record(context: Context, rx_ns: int, market: str, *, cause: str, streams: int) -> str:
+    """So many streams of this partition are suspect until their next image or W. `cause` is gap or late_start."""
+    own: dict[str, object] = {"mt": "feed", "event": "suspect", "cause": cause, "streams": streams}
+    return _record(context, _partition(context), market, rx_ns, own)
+
+
+def healed_record(context: Context, rx_ns: int, healed: Healed) -> str:
+    """The market's streams of this partition are proven again; `unproven` had no image of their own since."""
+    counts = {"streams": healed.healed, "unproven": healed.unproven}
+    own: dict[str, object] = {"mt": "feed", "event": "healed", "t0": healed.since_ns, **counts}
+    return _record(context, _partition(context), healed.market, rx_ns, own)
+
+
+def tape_record(context: Context, rx_ns: int, lost: Lost, stream: tuple[str, str]) -> str:
+    """Trades of a symbol that nobody received, as its next total volume shows; `stream` is (isin, symbol)."""
+    isin, symbol = stream
+    status = context.stream("status", isin, symbol)
+    status.n += 1
+    market, board = json.dumps(lost.market), json.dumps(lost.board)
+    lead = f'"q":{lost.sequence},"m":{market},"bd":{board},"mt":"tape","ts":"{_iso(rx_ns)}","event":"tape"'
+    totals = f'"vol0":{lost.before[0]},"val0":{lost.before[1]},"vol1":{lost.after[0]},"val1":{lost.after[1]}'
+    return f'{status.head}{status.n}{context.mid}{rx_ns},{lead},"missing":{lost.volume},{totals}}}'
+
+
+def _partition(context: Context) -> str:
+    """Each partition speaks for its own symbols, in a stream of its own: `feed:STO.2`."""
+    return f"feed:{context.feed}.{context.suspects.partition}"
 
 
 def replay_end_record(context: Context, rx_ns: int, partition: int) -> str:

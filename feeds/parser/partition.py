@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import time
 from collections.abc import Callable
@@ -12,7 +13,8 @@ from feeds.blocks import BlockError, decode_block
 from feeds.bus.base import Bus, Delivery, Outgoing
 from feeds.parser import checkpoint
 from feeds.parser.latency import Latency
-from feeds.parser.pipeline import Parsed, Pipeline
+from feeds.parser.pipeline import LIVE, Parsed, Pipeline
+from feeds.parser.suspects import suspects_key
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ class PartitionParser:
         self._last: Delivery | None = None
         self._unacked = 0
         self._due = asyncio.Event()
+        self._reported: dict[str, tuple[int, bool]] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Parse until `stop`, then make a last checkpoint."""
@@ -189,8 +192,18 @@ class PartitionParser:
             self._due.clear()
             try:
                 await self._checkpoint()
+                await self._report_suspects()
             except ConnectionError as error:
                 log.warning("%s: cannot keep the checkpoint: %s", self.key, error)
+
+    async def _report_suspects(self) -> None:
+        """Tell the publishers how far this partition is proven, when that has changed."""
+        for (origin, feed), context in list(self.pipeline.contexts.items()):
+            through, left = context.suspects.report()
+            if origin != LIVE or self._reported.get(feed) == (through, left > 0):
+                continue
+            await self.bus.retain(suspects_key(feed, self.pipeline.partition), json.dumps([through, left]).encode())
+            self._reported[feed] = (through, left > 0)
 
     async def _checkpoint(self) -> None:
         """Acknowledge what is parsed, once it is confirmed and kept."""

@@ -24,7 +24,9 @@ from feeds.parser.context import Context, Seen, Slot
 from feeds.parser.control import gap_record, replay_end_record, state_record
 from feeds.parser.counts import ParserCounts
 from feeds.parser.dead_letter import DeadLetter
+from feeds.parser.healing import absent_stream, doubt
 from feeds.parser.rejected_ids import RejectedMessage, key_of
+from feeds.parser.suspects import LATE, Source, source_of
 from feeds.parser.translator import (
     GROUP_COUNT,
     HEADER_BYTES_MIN,
@@ -146,7 +148,10 @@ class Pipeline:
                 continue
             if (stream := by_key.get(key)) is None:
                 channel = layout.emissions[0].target
-                stream = context.stream(channel, key, self._symbol(context, layout.symbol_rule, key))
+                symbol = self._symbol(context, layout.symbol_rule, key)
+                source = Source(layout.market, layout.board, msg_type)
+                out = (rx_ns, parsed.records)
+                stream = absent_stream(context, channel, key, symbol=symbol, source=source, out=out)
             stream.n = n = stream.n + 1
             text = record(stream.head, n, mid, rx_ns, groups)
             add(strip_empty_levels(text) if NO_QUANTITY in text else text)
@@ -237,7 +242,8 @@ class Pipeline:
             by_key = streams.get(target)
             stream = by_key.get(key) if by_key is not None else None
             if stream is None:
-                stream = context.stream(target, key, self._symbol(context, rule, key))
+                symbol, source = self._symbol(context, rule, key), LATE if late else source_of(body)
+                stream = absent_stream(context, target, key, symbol=symbol, source=source, out=(rx_ns, records))
             stream.n = n = stream.n + 1
             records.append(f"{stream.head}{n}{context.mid}{rx_ns}{body}")
             if target == "definition" and said.is_definition:
@@ -311,6 +317,8 @@ class Pipeline:
             self.counts.gaps += 1
             if self.partition == OWN_PARTITION:
                 records.append(gap_record(context, rx_ns, gap))
+            records += doubt(context, gap, rx_ns, late_start=False, partition=self.partition)
+        context.suspects.taken(rx_ns)
 
     def _mark(self, context: Context, _rx_ns: int, data: bytes, _records: list[str]) -> None:
         """How far a publisher is: what it released for us came before this, and what it missed it has declared. So a
@@ -320,8 +328,14 @@ class Pipeline:
             seen.high = max(seen.high, number)
 
     def _state_change(self, context: Context, rx_ns: int, data: bytes, records: list[str]) -> None:
-        if self.partition == OWN_PARTITION and not context.seen_before(_identity(rx_ns, data)):
-            records.append(state_record(context, rx_ns, json.loads(data)))
+        if context.seen_before(_identity(rx_ns, data)):
+            return
+        state = json.loads(data)
+        if self.partition == OWN_PARTITION:
+            records.append(state_record(context, rx_ns, state))
+        if state.get("event") == "late_start":
+            records += doubt(context, state, rx_ns, late_start=True, partition=self.partition)
+            context.suspects.taken(rx_ns)
 
     def _replay_end(self, context: Context, rx_ns: int, _data: bytes, records: list[str]) -> None:
         records.append(replay_end_record(context, rx_ns, self.partition))

@@ -80,6 +80,14 @@ class ParserWorker:
             # The database is not part of the data path: the records went out, the rows come with the next definitions.
             log.exception("%d definitions could not be saved", len(learned))
 
+    def suspect(self) -> dict[str, int]:
+        """Suspect streams by feed, of live messages."""
+        found: dict[str, int] = {}
+        for parser in self.parsers:
+            for (_origin, feed), context in () if parser.replay else list(parser.pipeline.contexts.items()):
+                found[feed] = found.get(feed, 0) + context.suspects.report()[1]
+        return found
+
     def stats(self) -> dict[str, object]:
         """Counts over all partitions, latency of live messages from receive to publish (ms)."""
         counts = self.counts
@@ -101,6 +109,7 @@ class ParserWorker:
             "bad_blocks": counts.bad_blocks,
             "reinjected": counts.reinjected,
             "general_path": self.translator.by_general,
+            "suspect": self.suspect(),
             "latency_ms": {"p50": quantile_ms(recent, 0.5), "p99": quantile_ms(recent, 0.99)},
             "bus": self.bus.counts.as_dict(),
         }

@@ -1,0 +1,291 @@
+"""What a gap made doubtful: the streams of its market, until each has had an image again.
+
+Theory: after a gap nobody knows which symbols it hit. So the market's streams are taken out of the context's table of
+streams, and the next message of each finds none there, comes here the slow way, and is judged: a full image heals its
+stream, a W heals every stream of its symbol. Messages of streams that are proven pay nothing.
+
+Trades lost are lost: the first trade or W of a (symbol, board) after the gap says how much by its total volume, and
+that is a status record of the symbol. Healing is per (symbol, channel) for books, because which boards have a book is
+not known here: the first board's image heals the stream; totals are kept and checked per (symbol, board).
+
+A market is proven again when nothing is left, or when the snapshots came around: the first W after the gap is noted,
+and when its (symbol, board) comes a second time, every symbol the exchange recovers has had its W. After a late start
+(the first message had a number above 1) only the second proves anything: nobody knows which symbols there are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from feeds.parser.context import Figures, Stream
+
+RECOVERY = "W"
+CHANNELS = ("depth", "stats", "trade", "expected", "foreign")
+# What proves a stream. An expected price lives in its auction and the room of foreigners changes when they trade: the
+# market does not wait for these two.
+IMAGES = {"depth": {"X", "W"}, "stats": {"X", "W"}, "trade": {"X"}, "expected": {"ME"}, "foreign": {"MF"}}
+WAITED_FOR = ("depth", "stats", "trade")
+SHARED_STREAM = "market"
+
+_SOURCE = re.compile(r',"q":([^,]*),"m":"([^"]*)","bd":(?:"([^"]*)"|null),"mt":"([^"]*)"')
+_QUANTITY = re.compile(r',"v":(\d+)')
+_TOTALS = re.compile(r',"vol":(\d+),"val":([^,}]+)')
+
+
+def suspects_key(feed: str, partition: int) -> str:
+    """The retained value in which a parser says what is suspect: `[proven up to ns, suspect streams left]`."""
+    return f"suspects.{feed}.{partition}"
+
+
+class Source(NamedTuple):
+    """Where a record comes from, and its text as far as it is needed."""
+
+    market: str
+    board: str
+    msg_type: str
+    body: str = ""
+
+
+LATE = Source("", "", "")  # a copy that fills a declared gap proves nothing: it is older than what is known
+
+
+class Lost(NamedTuple):
+    """Trades that nobody received: `volume` between the last known totals of (isin, board) and these."""
+
+    market: str
+    board: str
+    sequence: str
+    volume: int
+    before: tuple[int, str]
+    after: tuple[int, str]
+
+
+@dataclass(slots=True)
+class Doubt:
+    """Why a market is suspect. `marker` is the (key, board) of the first W since; `healed` and `left` count streams."""
+
+    since_ns: int
+    late_start: bool
+    marker: tuple[str, str] | None = None
+    came_around: bool = False
+    healed: int = 0
+    left: int = 0  # of WAITED_FOR
+
+    @property
+    def waits_for_first_recovery(self) -> bool:
+        """After a late start statistics are held here until a first W, so that it cannot pass unseen."""
+        return self.late_start and self.marker is None
+
+
+class Healed(NamedTuple):
+    """A market is proven again: streams healed one by one, and those that had no image till the end."""
+
+    market: str
+    since_ns: int
+    healed: int
+    unproven: int
+
+
+Streams = dict[str, dict[str, "Stream"]]
+AllFigures = Mapping[tuple[str, str], "Figures"]
+Tables = tuple[Streams, Mapping[str, str], AllFigures]  # a context's streams, their markets, and the statistics
+
+
+def source_of(body: str) -> Source:
+    """Of a record's text from `,"q":` on."""
+    match = _SOURCE.match(body)
+    return Source(match[2], match[3] or "", match[4], body) if match is not None else Source("", "", "", body)
+
+
+@dataclass(slots=True)
+class Suspects:
+    """The suspect streams of one context. All of it is in the checkpoint."""
+
+    doubts: dict[str, Doubt] = field(default_factory=dict)
+    streams: Streams = field(default_factory=dict)
+    markets: dict[str, str] = field(default_factory=dict)  # key → market, of every suspect stream
+    # Key → board → the totals before the gap as JSON text; empty once they are checked.
+    tape: dict[str, dict[str, str]] = field(default_factory=dict)
+    gapped: set[str] = field(default_factory=set)  # markets with a gap this epoch
+    unknown: set[str] = field(default_factory=set)  # markets whose day began before we listened
+    through_ns: int = 0  # the last gap or late start that was taken
+    partition: int = 0  # whose records speak of it
+
+    def taken(self, rx_ns: int) -> None:
+        """Everything the publisher said up to here was taken."""
+        self.through_ns = max(self.through_ns, rx_ns)
+
+    def doubt(self, market: str, rx_ns: int, tables: Tables, *, late_start: bool) -> int:
+        """A gap or a late start of the market's shared stream; returns how many streams are suspect now."""
+        streams, markets, figures = tables
+        before = self.doubts.get(market)
+        late = late_start or (before is not None and before.late_start)
+        self.doubts[market] = Doubt(rx_ns, late, healed=0 if before is None else before.healed)
+        (self.unknown if late_start else self.gapped).add(market)
+        for channel in CHANNELS:
+            table, by_key = self.streams.setdefault(channel, {}), streams.get(channel, {})
+            for key in [key for key in by_key if markets.get(key) == market]:
+                table[key] = by_key.pop(key)
+                self.markets[key] = market
+                if channel in ("stats", "trade"):
+                    self.tape.setdefault(key, {})
+        for (key, board), known in figures.items():
+            if key in self.tape and self.markets.get(key) == market and _TOTALS.search(known["trade"]):
+                self.tape[key][board] = self.tape[key].get(board) or known["trade"]
+        doubt = self.doubts[market]
+        doubt.left = sum(1 for c in WAITED_FOR for key in self.streams.get(c, ()) if self.markets[key] == market)
+        return self.left(market)
+
+    def take(self, channel: str, key: str, source: Source, streams: Streams) -> Stream | None:
+        """The suspect stream of `key`, back in `streams` when this image proves it; None when it is not suspect."""
+        found = self.streams.get(channel, {}).get(key)
+        if found is None:
+            return None
+        doubt = self.doubts[self.markets[key]]
+        if source.msg_type == RECOVERY:
+            self._recover(doubt, key, source, streams)
+        elif source.msg_type in IMAGES[channel] and not self._held(doubt, channel, key):
+            self._heal(doubt, channel, key, streams)
+        return found
+
+    def adopt(self, channel: str, key: str, source: Source, streams: Streams) -> None:
+        """A stream was made. Of a market that waits for its first W the statistics are watched from here."""
+        doubt = self.doubts.get(source.market)
+        if channel != "stats" or doubt is None or not doubt.waits_for_first_recovery:
+            return
+        self.streams.setdefault(channel, {})[key] = streams[channel].pop(key)
+        self.markets[key] = source.market
+        self.tape.setdefault(key, {})
+        doubt.left += 1
+        if source.msg_type == RECOVERY:
+            self._recover(doubt, key, source, streams)
+
+    def _held(self, doubt: Doubt, channel: str, key: str) -> bool:
+        if channel == "stats" and doubt.waits_for_first_recovery:
+            return True
+        return channel in ("stats", "trade") and self._unchecked(key)
+
+    def _unchecked(self, key: str) -> bool:
+        return any(self.tape.get(key, {}).values())
+
+    def lost(self, channel: str, key: str, source: Source, figures: AllFigures) -> Lost | None:
+        """Whether trades of (key, board) are missing before this trade or W. To be asked before `take`."""
+        market, board = source.market, source.board
+        if market not in self.gapped or (channel, source.msg_type) not in (("trade", "X"), ("stats", RECOVERY)):
+            return None
+        after = _TOTALS.search(source.body)
+        if after is None:
+            return None
+        boards = self.tape.get(key, {})
+        first_look = board not in boards
+        text = boards.get(board, "")
+        if key in self.tape:
+            boards[board] = ""
+        if channel == "trade" and not text and (key, board) in figures:
+            text = figures[key, board]["trade"]
+        totals = _TOTALS.search(text)
+        if totals is None and (market in self.unknown or (channel == "stats" and not (boards and first_look))):
+            return None  # checked already, or what was traded before we listened is not known
+        own = _QUANTITY.search(source.body) if channel == "trade" else None
+        before = (int(totals[1]), totals[2]) if totals is not None else (0, "0")
+        volume = int(after[1]) - before[0] - (int(own[1]) if own is not None else 0)
+        sequence = source.body[5 : source.body.find(",", 5)]
+        return Lost(market, board, sequence, volume, before, (int(after[1]), after[2])) if volume > 0 else None
+
+    def settled(self, streams: Streams) -> list[Healed]:
+        """The markets that are proven again; what is left of them goes back."""
+        done: list[Healed] = []
+        for market, doubt in list(self.doubts.items()):
+            if doubt.came_around or not (doubt.late_start or doubt.left):
+                unproven = 0
+                for channel in CHANNELS:
+                    for key in [k for k in self.streams.get(channel, ()) if self.markets[k] == market]:
+                        self._return(channel, key, streams)
+                        unproven += channel != "stats" or doubt.marker is None or doubt.marker[0] != key
+                for key in [k for k, of in self.markets.items() if of == market]:
+                    del self.markets[key]
+                    self.tape.pop(key, None)
+                del self.doubts[market]
+                done.append(Healed(market, doubt.since_ns, doubt.healed, unproven))
+        return done
+
+    def left(self, market: str | None = None) -> int:
+        """How many streams are suspect, of one market or of all."""
+        keys = (key for by_key in self.streams.values() for key in by_key)
+        return sum(1 for key in keys if market is None or self.markets[key] == market)
+
+    def report(self) -> tuple[int, int]:
+        """For the publisher: (proven up to ns, how much is suspect)."""
+        return self.through_ns, self.left() + sum(doubt.late_start for doubt in self.doubts.values())
+
+    def of(self, key: str) -> list[tuple[str, Stream]]:
+        """The suspect streams of a key, with their channels."""
+        return [(channel, by_key[key]) for channel, by_key in self.streams.items() if key in by_key]
+
+    def state(self) -> dict[str, object]:
+        """JSON values for the checkpoint; `restore` is the inverse."""
+        return {
+            "doubts": {
+                m: [d.since_ns, d.late_start, d.marker, d.came_around, d.healed, d.left] for m, d in self.doubts.items()
+            },
+            "streams": {c: {k: [s.head, s.n] for k, s in by.items()} for c, by in self.streams.items()},
+            "markets": self.markets,
+            "tape": self.tape,
+            "gapped": sorted(self.gapped),
+            "unknown": sorted(self.unknown),
+            "through": self.through_ns,
+            "partition": self.partition,
+        }
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any], make: Callable[[str, int], Stream]) -> Suspects:
+        """`make` makes a stream of its head and number."""
+        return cls(
+            doubts={
+                market: Doubt(since, late, None if marker is None else (marker[0], marker[1]), *rest)
+                for market, (since, late, marker, *rest) in state.get("doubts", {}).items()
+            },
+            streams={c: {k: make(*v) for k, v in by.items()} for c, by in state.get("streams", {}).items()},
+            markets=dict(state.get("markets", {})),
+            tape={key: dict(boards) for key, boards in state.get("tape", {}).items()},
+            gapped=set(state.get("gapped", ())),
+            unknown=set(state.get("unknown", ())),
+            through_ns=int(state.get("through", 0)),
+            partition=int(state.get("partition", 0)),
+        )
+
+    def clear(self) -> None:
+        """A new epoch: nothing of the old one is suspect any more."""
+        for table in (self.doubts, self.streams, self.markets, self.tape, self.gapped, self.unknown):
+            table.clear()
+
+    def _recover(self, doubt: Doubt, key: str, source: Source, streams: Streams) -> None:
+        """A W: every stream of its symbol is proven. The first one after the gap marks the round."""
+        here = (key, source.board)
+        if doubt.marker == here:
+            doubt.came_around = True  # `settled` sees it
+            return
+        if self._unchecked(key):
+            return  # totals of another board are not known yet
+        marks = doubt.marker is None and key in self.streams.get("stats", ())
+        if marks:  # its statistics are proven and stay here, so that the next W of this symbol comes here again
+            doubt.marker = here
+            doubt.healed += 1
+            doubt.left -= 1
+        for channel in CHANNELS:
+            if key in self.streams.get(channel, ()) and not (marks and channel == "stats"):
+                self._heal(doubt, channel, key, streams)
+
+    def _heal(self, doubt: Doubt, channel: str, key: str, streams: Streams) -> None:
+        if doubt.marker is not None and doubt.marker[0] == key and channel == "stats":
+            return  # the mark of the round
+        self._return(channel, key, streams)
+        doubt.healed += 1
+        doubt.left -= channel in WAITED_FOR
+
+    def _return(self, channel: str, key: str, streams: Streams) -> None:
+        streams.setdefault(channel, {})[key] = self.streams[channel].pop(key)
