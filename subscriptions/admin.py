@@ -89,7 +89,7 @@ class SubscriberAdmin(AuditedAdmin, ModelAdmin):
 
 @admin.register(Contract)
 class ContractAdmin(AuditedAdmin, ModelAdmin):
-    list_display = ["number", "subscriber", "starts_on", "ends_on", "sessions_max", "symbols_max", "ops_per_s_max"]
+    list_display = ["number", "subscriber", "starts_on", "ends_on", "sessions_max", "takeover", "symbols_max"]
     list_filter = ["subscriber"]
     search_fields = ["number", "subscriber__code", "subscriber__name"]
     date_hierarchy = "starts_on"

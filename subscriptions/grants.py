@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from django.db.models import Q
+
 from subscriptions.entitlements import SCOPES, Grant, Limits, ProductRule
 from subscriptions.limits import ANONYMOUS_LIMITS, highest
 from subscriptions.models import ApiKey, Contract, Entitlement, Product
@@ -48,6 +50,12 @@ def public_rules() -> tuple[ProductRule, ...]:
         _product_rule(product, words=f"public product {product.code}", symbols=None, window=(None, None))
         for product in Product.objects.filter(public=True)
     )
+
+
+def delays() -> list[int]:
+    """The delays in seconds of the products that somebody has, or that everybody may have."""
+    rows = Product.objects.filter(Q(public=True) | Q(entitlements__isnull=False), timeliness="delayed")
+    return sorted(set(rows.values_list("delay_s", flat=True)))
 
 
 def nanoseconds(at: datetime) -> int:

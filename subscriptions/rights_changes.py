@@ -21,8 +21,12 @@ def note(what: str, subscriber_id: int | None) -> None:
         RightsChange.objects.filter(at__lt=timezone.now() - KEPT).delete()
 
 
-def read(after: int) -> list[Change]:
-    """The changes after (and shortly before) a number, oldest first; a reader skips those it has seen."""
+def read(after: int | None) -> list[Change]:
+    """The changes after (and shortly before) a number, oldest first; a reader skips those it has seen.
+
+    None begins with the newest.
+    """
+    after = newest() if after is None else after
     rows = RightsChange.objects.filter(pk__gt=after - OVERTAKEN_MAX).order_by("pk")
     return list(rows.values_list("pk", "subscriber_id"))
 

@@ -8,7 +8,7 @@ APPS = ("feeds", "subscriptions", "replay", "portal")
 FULL = ("add", "change", "delete")
 # Beyond viewing, which every role may: model to acts.
 ROLES: dict[str, dict[str, tuple[str, ...]]] = {
-    "viewer": {},
+    "viewer": {},  # codename view_market_data is among the viewing ones: every role may watch live data
     "operator": {
         "exchange": FULL,
         "feed": FULL,

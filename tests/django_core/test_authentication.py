@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import datetime
 from datetime import UTC
+from zoneinfo import ZoneInfo
 
 import pytest
+from django.conf import settings
+from django.contrib.auth.models import Group, User
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from subscriptions import api_keys
-from subscriptions.authentication import AuthError, anonymous_grant, authenticate, refresh_grant
+from subscriptions.authentication import (
+    AuthError,
+    anonymous_grant,
+    authenticate,
+    issue_token,
+    refresh_grant,
+    refresh_grants,
+)
 from subscriptions.entitlements import Limits, effective_access
 from subscriptions.grants import nanoseconds
 from subscriptions.models import Contract, Entitlement
@@ -146,3 +157,76 @@ def test_last_use_is_written_once_a_minute(cast: Cast) -> None:
     assert used(NOW) == NOW
     assert used(NOW + 59 * second) == NOW
     assert used(NOW + 60 * second) == NOW + 60 * second
+
+
+def test_a_token_opens_what_its_key_opens_until_the_key_ends(cast: Cast) -> None:
+    now = timezone.now()
+    token = issue_token(authenticate(cast.secrets["alice"], None), at=now)
+    assert authenticate(token, "198.51.100.9", now) == authenticate(cast.secrets["alice"], None, now)
+    with pytest.raises(AuthError, match="AUTH_FAILED"):
+        authenticate(token, None, now + datetime.timedelta(seconds=306))
+    with pytest.raises(AuthError, match="AUTH_FAILED"):
+        authenticate(token[:-2] + ("AA" if token[-2:] != "AA" else "BB"), None, now)
+    bound = issue_token(authenticate(cast.secrets["alice"], None), at=now, address="203.0.113.7")
+    assert authenticate(bound, "::ffff:203.0.113.7", now).subscriber == "alice"
+    with pytest.raises(AuthError, match="IP_NOT_ALLOWED"):
+        authenticate(bound, "203.0.113.8", now)
+    cast.alice_key.revoked_at = now
+    cast.alice_key.save()
+    with pytest.raises(AuthError, match="KEY_REVOKED"):
+        authenticate(token, None, now)
+    with pytest.raises(AuthError, match="AUTH_REQUIRED"):
+        issue_token(anonymous_grant(), at=now)
+
+
+def test_a_forged_token_costs_no_query(cast: Cast, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    with django_assert_num_queries(0), pytest.raises(AuthError, match="AUTH_FAILED"):
+        authenticate("eyJhbGciOiJub25lIn0.e30.", None)
+
+
+def test_an_operator_watches_while_the_role_lasts(db: None) -> None:
+    olga = User.objects.create_user("olga")
+    with pytest.raises(AuthError, match="NOT_ENTITLED"):
+        refresh_grant(f"operator:{olga.pk}")
+    olga.groups.add(Group.objects.get(name="viewer"))
+    grant = refresh_grant(f"operator:{olga.pk}")
+    token = issue_token(grant, at=timezone.now())
+    assert authenticate(token, None) == grant
+    assert effective_access(grant, "depth", symbol="FPT", market="STO", at_ns=0).allowed
+    assert not effective_access(grant, "account", symbol="alice", market=None, at_ns=0).allowed
+    olga.is_active = False
+    olga.save()
+    with pytest.raises(AuthError, match="KEY_REVOKED"):
+        authenticate(token, None)
+
+
+def test_many_keys_are_refreshed_in_a_few_queries(
+    cast: Cast, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    keys = [cast.key(subscriber).public_id for subscriber in (cast.alice, cast.bob, cast.charlie) for _ in range(5)]
+    with django_assert_max_num_queries(6):
+        found = refresh_grants([*keys, "", "gone0001"])
+    for key in keys[:10]:
+        assert found[key] == refresh_grant(key)
+    codes = [one.code for one in found.values() if isinstance(one, AuthError)]
+    assert codes == ["CONTRACT_ENDED"] * 5 + ["KEY_REVOKED"]
+    assert found[""] == anonymous_grant()
+
+
+def test_a_grant_ends_with_the_last_contract_that_follows_without_a_gap(cast: Cast) -> None:
+    contract, zone = cast.alice_contract, ZoneInfo(settings.MDDS.time_zone)
+    contract.ends_on = datetime.date(2026, 6, 30)
+    contract.save()
+    at = datetime.datetime(2026, 6, 1, tzinfo=zone)
+    follows = Contract.objects.create(
+        subscriber=cast.alice, number="A-2", starts_on=datetime.date(2026, 7, 1), ends_on=datetime.date(2026, 7, 31)
+    )
+    ends = datetime.datetime(2026, 8, 1, tzinfo=zone)
+    grant = refresh_grant(cast.alice_key.public_id, at)
+    assert grant.ends_ns == int(ends.timestamp()) * 10**9
+    over = effective_access(grant, "index", symbol="VNINDEX", market=None, at_ns=grant.ends_ns or 0)
+    assert (over.allowed, over.code) == (False, "CONTRACT_ENDED")  # public products end with it: a login would fail too
+    follows.starts_on = datetime.date(2026, 7, 2)
+    follows.save()
+    gap = refresh_grant(cast.alice_key.public_id, at).ends_ns
+    assert gap == int(datetime.datetime(2026, 7, 1, tzinfo=zone).timestamp()) * 10**9
