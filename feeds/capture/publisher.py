@@ -19,6 +19,7 @@ from feeds.bus.base import Bus, Outbox, Outgoing
 from feeds.capture.cursor import Cursor, load_cursor, save_cursor
 from feeds.capture.feed_figures import states_of
 from feeds.capture.feed_monitor import LOOK_NS, FeedMonitor
+from feeds.capture.pairing import Pairing
 from feeds.capture.publisher_edge import PublisherEdge
 from feeds.capture.raw_stage import RawStage
 from feeds.capture.skew import SkewProbe
@@ -35,6 +36,9 @@ LINGER_NS_BEHIND = 50_000_000
 BEHIND_BYTES = 1 << 20
 BUSY_MESSAGES_PER_MS = 2.0
 IDLE_LOOK_S = 0.02  # a look at the journal without a hint
+# One of a pair that starts anew, in the middle of the stream: its partner is to be ahead of it, or its first numbers
+# would make what the partner has on its way look old.
+PARTNER_S = 1.0
 CURSOR_INTERVAL_NS = 100_000_000
 READ_BYTES = 256 << 10  # per turn of the loop, so that a backlog never holds the loop for long
 NS_PER_MS = 1_000_000
@@ -78,6 +82,8 @@ class FeedPublisher:
         loop = asyncio.get_running_loop()
         loop.add_reader(listener.socket.fileno(), self._wake, listener)
         try:
+            if self.stage.paired and not self.stage.journal_epoch:
+                await _wait(stop, PARTNER_S)
             while not stop.is_set():
                 await self._step(stop)
             await self._flush()
@@ -90,6 +96,10 @@ class FeedPublisher:
             listener.close()
             self.reader.close()
             self._save()
+
+    def at_tail(self) -> bool:
+        """True when everything the capture has written is read."""
+        return self.read_to >= self.reader.tail()
 
     def configure(self, feed: FeedConfig) -> None:
         """Take edited settings; the partitions are the system's and stay."""
@@ -193,7 +203,14 @@ class PublisherWorker:
         self.bus = bus
         self.publishers = publishers
         self.edge = edge or PublisherEdge(bus)
+        self.pairing: Pairing | None = None
         self._start = start  # makes the publisher of a feed that was added while the process runs
+
+    def pair(self) -> None:
+        """Be one of a hot-hot pair: the publishers say how far they are, and agree on the epoch."""
+        self.pairing = Pairing(self.bus)
+        for publisher in self.publishers:
+            publisher.stage.paired = True
 
     async def run(self, stop: asyncio.Event) -> None:
         await self.bus.open()
@@ -202,11 +219,14 @@ class PublisherWorker:
                 group.create_task(publisher.run(stop), name=f"publish {publisher.feed.name}")
 
             def add(publisher: FeedPublisher) -> None:
+                publisher.stage.paired = self.pairing is not None
                 self.publishers.append(publisher)
                 group.create_task(publisher.run(stop), name=f"publish {publisher.feed.name}")
 
             apply = partial(self._apply, add=add)
             group.create_task(self.edge.run(stop, self.publishers, apply), name="publisher edge")
+            if self.pairing is not None:
+                group.create_task(self.pairing.run(stop, self.publishers), name="pairing")
 
     def _apply(self, feeds: Sequence[FeedConfig], add: Callable[[FeedPublisher], None]) -> None:
         """The feeds as their rows say now: edited, disabled (closed, what arrives is published still), or new."""
@@ -229,6 +249,11 @@ class PublisherWorker:
         feeds = {p.feed.name: publisher_stats(p) for p in self.publishers}
         total: dict[str, object] = {n: sum(int(str(f[n])) for f in feeds.values()) for n in SUMMED}
         return {**total, "feeds": feeds}
+
+
+async def _wait(stop: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)
 
 
 def publisher_stats(publisher: FeedPublisher) -> dict[str, object]:

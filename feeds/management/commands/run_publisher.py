@@ -40,4 +40,6 @@ class Command(BaseCommand):
             worker = publisher_worker(feeds, bus, data_dir=place, prefix=mdds.prefix, name=name, watch=watch)
         except (UnknownFeed, CursorRefused) as error:
             raise CommandError(str(error)) from error
+        if mdds.host_name:
+            worker.pair()
         run_workers([worker], metrics_port=mdds.metrics_port("publisher", index))
