@@ -16,6 +16,7 @@ from mdds_client import __version__
 from mdds_client.testing import FakeGateway, FakeSession
 
 DEPTH = '{"ch":"depth","s":"FPT","n":1,"ep":"e1","bd":"G1","mt":"X","b":[[98500.10,1200]],"a":[[98600.0,700]]}'
+BOOK = DEPTH.replace("depth", "book").replace('"b":', '"kind":"snap","b":')
 TRADE = '{"ch":"trade","s":"FPT","n":%d,"ep":"e1","bd":"G1","mt":"X","p":98500.10,"v":100,"name":"Công ty"}'
 
 END_S_MAX = 20.0
@@ -230,17 +231,17 @@ async def test_a_reconnect_is_told_on_stderr_and_streams_go_on() -> None:
     assert "SHUTDOWN" in done.err
 
 
-async def test_book_in_a_pipe_is_its_images() -> None:
+async def test_book_in_a_pipe_is_its_records() -> None:
     async def script(session: FakeSession) -> None:
         await session.welcome()
         await session.grant()
-        await session.frame(f"[{DEPTH}]")
+        await session.frame(f"[{BOOK}]")
         await session.serve()
 
     async with FakeGateway(script) as gateway:
-        done = await run("book", "FPT", "--count", "1", "--url", gateway.url)
-    assert done == Ended(0, DEPTH + "\n", "")
-    assert gateway.operations[0]["ch"] == "depth"
+        done = await run("book", "FPT", "--depth", "full", "--count", "1", "--url", gateway.url)
+    assert done == Ended(0, BOOK + "\n", "")
+    assert [gateway.operations[0][name] for name in ("ch", "depth")] == ["book", "full"]
 
 
 async def test_version_and_help() -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
-from typing import Any, Self, TypeAlias, Unpack
+from typing import Any, Literal, Self, TypeAlias, Unpack
 
 from mdds_client.book import MAIN_BOARD
+from mdds_client.clock import ClockReading
 from mdds_client.connection import Connection
 from mdds_client.continuity import Gap
 from mdds_client.errors import ConnectionFailed, Internal, MddsError
@@ -132,7 +134,7 @@ class AsyncClient:
         symbol: str,
         *,
         board: str | None = MAIN_BOARD,
-        depth: int | None = None,
+        depth: int | Literal["full"] | None = None,
         origin: str | None = None,
         channel: str = "book",
     ) -> LiveBook:
@@ -144,9 +146,13 @@ class AsyncClient:
             subscribe_request(channel, symbol, options={"origin": origin, "depth": depth})
         )
         await self._establish(subscription)
-        book = LiveBook(subscription, board=board, is_live=lambda: self.state is State.LIVE, renew=self._renew)
+        book = LiveBook(subscription, board=board, is_live=lambda: self.state is State.LIVE, renew=self.renew)
         self._start(book.follow())
         return book
+
+    async def renew(self, subscription: Subscription) -> None:
+        """Subscribe its streams again, so that they begin anew with their snapshots or last images."""
+        await self._granting.renew(await self._running().live(), subscription)
 
     async def replay(
         self,
@@ -179,11 +185,20 @@ class AsyncClient:
 
     async def ping(self) -> float:
         """Seconds for one round trip to the server."""
+        return (await self.server_clock()).round_trip_s
+
+    async def heartbeat(self) -> None:
+        """Wait for the server's next heartbeat, which comes when nothing else does; `feeds` is then of now."""
+        self._streams.heartbeat.clear()
+        await self._streams.heartbeat.wait()
+
+    async def server_clock(self) -> ClockReading:
+        """One round trip, and what the server's clock said meanwhile."""
         connection = await self._running().live()
-        clock = asyncio.get_running_loop().time
-        begun_s = clock()
-        await connection.request({"op": "ping"})
-        return clock() - begun_s
+        sent_ns, begun_ns = time.time_ns(), time.monotonic_ns()
+        reply = await connection.request({"op": "ping"})
+        said = reply.get("time")
+        return ClockReading(sent_ns, sent_ns + time.monotonic_ns() - begun_ns, said if isinstance(said, str) else None)
 
     # ----------------------------------------------------------------------------------------- inside
     def _running(self) -> Link:
@@ -227,9 +242,6 @@ class AsyncClient:
         subscription.end()
         link = self._running()
         await self._granting.leave(await link.live() if link.state is State.LIVE else None, subscription)
-
-    async def _renew(self, subscription: Subscription) -> None:
-        await self._granting.renew(await self._running().live(), subscription)
 
     async def _restore(self, connection: Connection) -> None:
         self.welcome = connection.welcome

@@ -36,10 +36,15 @@ class PackedReader:
         return Unreadable("neither an array of records nor a map with a type `t`")
 
 
-def pack(message: dict[str, Any]) -> bytes:
-    """An operation as one binary frame."""
-    packed: bytes = msgpack.packb(message)
+def pack(value: Any) -> bytes:
+    """A message as one binary frame."""
+    packed: bytes = msgpack.packb(value)
     return packed
+
+
+def unpack(frame: bytes) -> Any:
+    """The value of one binary frame; raises ValueError."""
+    return msgpack.unpackb(frame)
 
 
 def _records(unpacker: Any, data: bytes) -> Data:

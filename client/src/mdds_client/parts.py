@@ -34,6 +34,7 @@ class Part:
     operation: dict[str, Any]
     sid: int | None = None
     granted: dict[str, Any] = field(default_factory=dict)
+    state: str = "waiting"
     ok: tuple[str, ...] = ()
     errors: tuple[SymbolError, ...] = ()
     users: list[Subscription] = field(default_factory=list)
@@ -52,6 +53,7 @@ class Part:
     def take_reply(self, reply: dict[str, Any]) -> None:
         granted, sid = reply.get("granted"), reply.get("sid")
         self.sid = sid if isinstance(sid, int) else None
+        self.state = str(reply.get("state") or "running")
         self.granted = granted if isinstance(granted, dict) else {}
         self.ok = tuple(str(symbol) for symbol in reply.get("ok") or ())
         self.errors = tuple(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, TypedDict
 
 from mdds_client.errors import BadParam
+from mdds_client.routes import matches
 
 OPERATION_BYTES_MAX = 15_000  # the server takes 16,384
 OPERATION_SYMBOLS_MAX = 1_024
@@ -21,7 +22,7 @@ _ON_SLOW = ("wait", "drop", "conflate", "skip", "disconnect")
 class SubscribeOptions(TypedDict, total=False):
     """The options of `subscribe`; what is left out is the server's default."""
 
-    depth: int | None
+    depth: int | Literal["full"] | None
     boards: Iterable[str] | None
     fields: Literal["full", "lean"] | None
     timeliness: Literal["realtime", "delayed"] | None
@@ -45,7 +46,7 @@ class SubscribeRequest:
 
     channels: tuple[str, ...]
     symbols: tuple[str, ...]
-    depth: int | None = None
+    depth: int | str | None = None
     boards: tuple[str, ...] = ()
     fields: str | None = None
     timeliness: str | None = None
@@ -107,14 +108,17 @@ def subscribe_request(
 
 
 def with_resume(operation: dict[str, Any], points: dict[tuple[str, str], tuple[str, int]]) -> dict[str, Any]:
-    """The operation with a `resume` for the streams it names, as far as they fit into one message."""
-    resume = {
-        symbol: list(points[operation["ch"], symbol])
-        for symbol in operation["symbols"]
-        if (operation["ch"], symbol) in points
-    }
-    resumed = {**operation, "resume": resume}
-    return resumed if resume and len(json.dumps(resumed)) <= OPERATION_BYTES_MAX else operation
+    """The operation with a `resume` for the streams it names or covers, as far as they fit into one message; the rest
+    begins with its last images."""
+    resume: dict[str, list[Any]] = {}
+    left = OPERATION_BYTES_MAX - len(json.dumps(operation)) - 20
+    for (channel, symbol), point in points.items():
+        if channel == operation["ch"] and any(matches(pattern, symbol) for pattern in operation["symbols"]):
+            left -= len(json.dumps([symbol, *point])) + 4
+            if left < 0:
+                break
+            resume[symbol] = list(point)
+    return {**operation, "resume": resume} if resume else operation
 
 
 def _packed(symbols: Iterable[str]) -> Iterator[list[str]]:

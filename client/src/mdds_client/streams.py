@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from operator import attrgetter
@@ -24,6 +25,7 @@ class Streams:
         self.routes: Routes[Subscription] = Routes()
         self.parts: list[Part] = []
         self.feeds: dict[str, Any] = {}
+        self.heartbeat = asyncio.Event()
         self.unreadable = 0
         self.unrouted = 0
         self._on_notice = on_notice
@@ -94,8 +96,13 @@ class Streams:
             case "hb":
                 feeds = members.get("feeds")
                 self.feeds = feeds if isinstance(feeds, dict) else {}
+                self.heartbeat.set()
             case "gap":
                 self._announce(members, why=str(members.get("why", "gap")))
+            case "state":
+                part = self._part(members.get("sid"))
+                if part is not None:
+                    part.state = str(members.get("state"))
             case "resumed":
                 self._resumed(members)
             case "notice":

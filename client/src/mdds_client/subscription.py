@@ -68,6 +68,14 @@ class Subscription:
         return tuple(error for part in self.parts for error in part.errors if error.symbol in self.symbols)
 
     @property
+    def state(self) -> str:
+        """`waiting` for a first record, `running`, or `closed`; of several channels the one that is furthest."""
+        states = {part.state for part in self.parts if part.sid is not None}
+        if self.closed or not states:
+            return "closed"
+        return "running" if "running" in states else states.pop()
+
+    @property
     def granted(self) -> dict[str, dict[str, Any]]:
         """What was granted, by channel: depth, conflation, timeliness."""
         return {part.channel: part.granted for part in self.parts if part.sid is not None}

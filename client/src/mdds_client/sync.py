@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterable
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, Literal, Self, TypeVar, Unpack
 
 from mdds_client.book import MAIN_BOARD
 from mdds_client.client import AsyncClient
@@ -103,7 +103,7 @@ class Client:
         symbol: str,
         *,
         board: str | None = MAIN_BOARD,
-        depth: int | None = None,
+        depth: int | Literal["full"] | None = None,
         origin: str | None = None,
         channel: str = "book",
     ) -> SyncBook:

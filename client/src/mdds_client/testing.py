@@ -1,4 +1,4 @@
-"""A gateway in the test's own process that speaks `mdds.v1.json` over a real socket and follows a script.
+"""A gateway in the test's own process that speaks `mdds.v1` over a real socket and follows a script.
 
     async def script(session):
         await session.welcome()
@@ -17,7 +17,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
@@ -27,7 +28,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from mdds_client.settings import SUBPROTOCOL
+from mdds_client.packed_frames import pack, unpack
+from mdds_client.settings import SUBPROTOCOLS
 
 SESSIONS_TIMEOUT_S = 10.0
 
@@ -61,7 +63,7 @@ class FakeSession:
 
     async def receive(self, op: str | None = None) -> dict[str, Any]:
         """The next operation; with `op`, it must be that one."""
-        message: dict[str, Any] = json.loads(await self.socket.recv())
+        message = self._read(await self.socket.recv())
         self._gateway.operations.append({name: value for name, value in message.items() if name != "id"})
         if op is not None and message.get("op") != op:
             raise AssertionError(f"expected op {op}, got {message}")
@@ -92,17 +94,31 @@ class FakeSession:
                     )
                 case "unsub":
                     await self.send({"t": "unsub", "id": message["id"], "sid": message["sid"]})
+                case "set":
+                    granted = {name: value for name, value in message.items() if name not in ("op", "id", "sid")}
+                    await self.send({"t": "set", "id": message["id"], "sid": message["sid"], "granted": granted})
                 case "ping":
-                    await self.send({"t": "pong", "id": message["id"]})
+                    await self.send({"t": "pong", "id": message["id"], "time": datetime.now(UTC).isoformat()})
                 case other:
                     await self.send({"t": "error", "id": message.get("id"), "code": "UNKNOWN_OP", "msg": other})
 
     async def send(self, message: dict[str, Any]) -> None:
-        await self.socket.send(json.dumps(message))
+        await self.socket.send(self._written(message))
 
     async def records(self, *records: dict[str, Any]) -> None:
         """One data frame."""
-        await self.socket.send(json.dumps(records, separators=(",", ":")))
+        await self.socket.send(self._written(list(records)))
+
+    @property
+    def _packs(self) -> bool:
+        return self.socket.subprotocol == SUBPROTOCOLS["msgpack"]
+
+    def _written(self, value: Any) -> str | bytes:
+        return pack(value) if self._packs else json.dumps(value, separators=(",", ":"))
+
+    def _read(self, frame: str | bytes) -> dict[str, Any]:
+        members: dict[str, Any] = unpack(frame) if isinstance(frame, bytes) else json.loads(frame)
+        return members
 
     async def frame(self, text: str | bytes) -> None:
         """One frame of exactly this text."""
@@ -117,9 +133,18 @@ Script = Callable[[FakeSession], Awaitable[None]]
 
 
 class FakeGateway:
-    """Used as an async context; `failures` raised by scripts are raised again when it ends."""
+    """Used as an async context; `failures` raised by scripts are raised again when it ends.
 
-    def __init__(self, *scripts: Script, refuse: tuple[int, str] | None = None) -> None:
+    `rest` answers `GET /api/v1/<path and query>`: path → JSON value, or (status, JSON value). `requests` are the paths
+    that were asked for, `keys` what came as `Authorization`.
+    """
+
+    def __init__(
+        self, *scripts: Script, refuse: tuple[int, str] | None = None, rest: Mapping[str, Any] | None = None
+    ) -> None:
+        self.requests: list[str] = []
+        self.keys: list[str | None] = []
+        self._rest = dict(rest or {})
         self.operations: list[dict[str, Any]] = []
         self.sessions: list[FakeSession] = []
         self._scripts = scripts or (_serve_all,)
@@ -137,7 +162,7 @@ class FakeGateway:
             self._session,
             "127.0.0.1",
             0,
-            subprotocols=[Subprotocol(SUBPROTOCOL)],
+            subprotocols=[Subprotocol(name) for name in SUBPROTOCOLS.values()],
             compression=None,
             process_request=self._request,
             ping_interval=None,
@@ -156,10 +181,24 @@ class FakeGateway:
             raise self._failures[0]
 
     def _request(self, socket: ServerConnection, request: Request) -> Response | None:
+        if request.path.startswith("/api/v1/"):
+            return self._answer(socket, request)
         if self._refuse is None:
             return None
         status, body = self._refuse
         return socket.respond(HTTPStatus(status), body)
+
+    def _answer(self, socket: ServerConnection, request: Request) -> Response:
+        path = request.path.removeprefix("/api/v1/")
+        self.requests.append(path)
+        self.keys.append(request.headers.get("Authorization"))
+        unknown = (404, {"t": "error", "code": "NOT_FOUND", "msg": f"nothing at {path}"})
+        answer = self._rest.get(path, unknown)
+        status, body = answer if isinstance(answer, tuple) else (200, answer)
+        response = socket.respond(HTTPStatus(status), json.dumps(body))
+        del response.headers["Content-Type"]
+        response.headers["Content-Type"] = "application/json"
+        return response
 
     async def _session(self, socket: ServerConnection) -> None:
         session = FakeSession(socket, self)

@@ -9,7 +9,7 @@ from rich.text import Text
 from mdds_client.book import Book
 from mdds_client.cli.exit_codes import printable
 from mdds_client.cli.market_table import clock_of, shown
-from mdds_client.records import Depth, Level, Record
+from mdds_client.records import BookUpdate, Depth, Level, Record
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
@@ -24,14 +24,14 @@ class Ladder:
     def take(self, records: list[Record]) -> None:
         self.records += len(records)
         for record in records:
-            if isinstance(record, Depth):
+            if isinstance(record, Depth | BookUpdate):
                 self.book.apply(record)
 
     def render(self, size: ConsoleDimensions) -> RenderableType:
         """As many lines as there are: as many levels a side as fit, the best ones in the middle."""
         book = self.book
         title = Text(f"{printable(book.symbol)} {printable(book.board or '')}", "bold")
-        if book.image is None:
+        if book.record is None:
             return Group(title, Text("waiting for the first image", "dim"))
         levels_max = max(1, (size.height - 3) // 2)
         bids, offers = book.bids[:levels_max], book.offers[:levels_max]
@@ -46,7 +46,9 @@ class Ladder:
         table.add_row("", "", Text(f"spread {spread}" if spread else "one side is empty", "dim"))
         for level in bids:
             table.add_row(*_row(level, most, style="green", bar_width=bar_width))
-        return Group(title, table, _totals(book.image))
+        if book.broken is not None:
+            return Group(title, table, Text(f"waits for a snapshot: {printable(book.broken)}", "yellow"))
+        return Group(title, table, _totals(book.record))
 
 
 def bar(share: float, width: int) -> str:
@@ -60,8 +62,17 @@ def _row(level: Level, most: float, *, style: str, bar_width: int) -> tuple[Text
     return Text(shown(level.price), style), Text(shown(level.quantity)), Text(bar(share, bar_width), style)
 
 
-def _totals(image: Depth) -> Text:
-    parts = [f"bids {shown(image.total_bid)}" if image.total_bid is not None else ""]
-    parts.append(f"offers {shown(image.total_offer)}" if image.total_offer is not None else "")
-    parts.append(f"{clock_of(image.time)}  n {image.n}")
+def _totals(record: Depth | BookUpdate) -> Text:
+    parts = []
+    if isinstance(record, Depth):
+        parts.append(f"bids {shown(record.total_bid)}" if record.total_bid is not None else "")
+        parts.append(f"offers {shown(record.total_offer)}" if record.total_offer is not None else "")
+    parts.append(f"{clock_of(_time(record))}  n {record.n}")
     return Text("   ".join(part for part in parts if part), "dim")
+
+
+def _time(record: Depth | BookUpdate) -> str | None:
+    """The time of day of the record, as the exchange wrote it or from its sending time."""
+    if isinstance(record, Depth) and record.time:
+        return record.time
+    return (record.exchange_time or "").partition("T")[2].rstrip("Z")

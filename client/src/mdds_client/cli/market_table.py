@@ -9,8 +9,9 @@ from rich.console import ConsoleDimensions, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from mdds_client.book import MAIN_BOARD, Book
 from mdds_client.cli.exit_codes import printable
-from mdds_client.records import Depth, Level, Number, Record, Trade
+from mdds_client.records import BookUpdate, Depth, Level, Number, Quote, Record, Trade
 
 ROWS_MAX = 5_000  # symbols kept; past it the one that was quiet the longest is forgotten
 _LEADING = frozenset({"ch", "s", "n", "ep", "job", "q", "m", "bd", "mt", "ts", "rx"})
@@ -28,6 +29,7 @@ class Row:
     bid: Level | None = None
     offer: Level | None = None
     time: str = ""
+    book: Book | None = None
 
 
 class MarketTable:
@@ -45,8 +47,13 @@ class MarketTable:
             if isinstance(record, Trade):
                 _take_trade(self._row(record.symbol), record)
             elif isinstance(record, Depth):
-                if record.board in (None, "G1"):
+                if record.board in (None, MAIN_BOARD):
                     _take_depth(self._row(record.symbol), record)
+            elif isinstance(record, Quote):
+                if record.board in (None, MAIN_BOARD):
+                    _take_quote(self._row(record.symbol), record)
+            elif isinstance(record, BookUpdate):
+                self._take_book(record)
             else:
                 key = (record.channel, record.symbol)
                 self._others.pop(key, None)
@@ -56,13 +63,23 @@ class MarketTable:
 
     def render(self, size: ConsoleDimensions) -> RenderableType:
         """As many lines as there are: the symbols that moved last, in order of their names."""
-        prices = bool(self._channels & {"trade", "depth"})
+        prices = bool(self._channels & {"trade", "depth", "quote", "book"})
         lines = size.height - (2 if prices and self._others else 1)  # less the headings
         others = min(len(self._others), lines // 3 if prices else lines)
         parts: list[RenderableType] = [self._prices(max(1, lines - others))] if prices else []
         if self._others or not prices:
             parts.append(self._latest(max(1, others)))
         return Group(*parts)
+
+    def _take_book(self, record: BookUpdate) -> None:
+        """The best levels of a book that is kept here; one whose deltas broke off shows none until its snapshot."""
+        row = self._row(record.symbol)
+        if row.book is None:
+            row.book = Book(record.symbol, origin=record.job)
+        row.book.apply(record)
+        whole = row.book.broken is None
+        row.bid, row.offer = (row.book.best_bid, row.book.best_offer) if whole else (None, None)
+        row.time = clock_of((record.exchange_time or "").partition("T")[2].rstrip("Z")) or row.time
 
     def _row(self, symbol: str) -> Row:
         """The symbol's row, moved to the end: the order of the dict is the order of the last update."""
@@ -122,6 +139,16 @@ def _take_depth(row: Row, depth: Depth) -> None:
     row.bid = next(iter(depth.bids), None)
     row.offer = next(iter(depth.offers), None)
     row.time = clock_of(depth.time) or row.time
+
+
+def _take_quote(row: Row, quote: Quote) -> None:
+    row.bid = _level(quote.bid, quote.bid_quantity)
+    row.offer = _level(quote.offer, quote.offer_quantity)
+    row.time = clock_of((quote.exchange_time or "").partition("T")[2].rstrip("Z")) or row.time
+
+
+def _level(price: Number | None, quantity: Number | None) -> Level | None:
+    return None if price is None or quantity is None else Level(price, quantity)
 
 
 def shown(number: Number | None) -> str:
