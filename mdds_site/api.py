@@ -10,7 +10,8 @@ from django.urls import URLPattern, re_path
 from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI
 
-from subscriptions.api import edges, entitlements, feeds, history, instruments, snapshots
+from replay import api as replays
+from subscriptions.api import edges, entitlements, feeds, history, instruments, snapshots, tokens, usage
 from subscriptions.api.errors import ApiError
 from subscriptions.api.errors_of_ninja import add_handlers, method_checked, response_of
 from subscriptions.api.keys import KeyAuth
@@ -25,8 +26,8 @@ An error is `{"t":"error","id":null,"code":â€¦,"fatal":false,"retry_after_ms":â€
 
 api = NinjaAPI(title="MDDS", version="1", description=DESCRIPTION, auth=KeyAuth(), urls_namespace="api-1")
 add_handlers(api)
-for _router in (instruments.router, snapshots.router, history.router, entitlements.router, feeds.router):
-    api.add_router("", _router)
+for _part in (tokens, instruments, snapshots, history, replays, entitlements, usage, feeds):
+    api.add_router("", _part.router)
 
 
 @cache

@@ -24,6 +24,7 @@ from mdds_site.env import MddsSettings
 from replay import bus_door
 from subscriptions.gateway.configured import configured_gateway
 from subscriptions.gateway.server import GatewayServer
+from subscriptions.usage import UsageWorker
 
 CELERY_STOP_S = 2.0
 
@@ -146,12 +147,14 @@ def embedded_workers(mdds: MddsSettings, application: object, say: Callable[[], 
     feeds = load_feeds(partitions=mdds.partitions)
     watch = partial(reload_feeds, partitions=mdds.partitions)
     server = GatewayServer(application, host=mdds.host, port=mdds.base_port)
+    gateway = configured_gateway(bus, mdds)
     return [
         capture_worker(feeds, data_dir=mdds.data_dir, prefix=mdds.prefix),
         publisher_worker(feeds, bus, data_dir=mdds.data_dir, prefix=mdds.prefix, watch=watch),
         parser_worker(bus, range(mdds.partitions)),
-        configured_gateway(bus, mdds),
+        gateway,
         server,
+        UsageWorker(gateway.layer, time_zone=mdds.time_zone),
         CeleryThread(bus),
         DeadLetterSpool(bus, mdds.data_dir / "dead_letters" / "reinject"),
         Announcer(server, say),

@@ -35,6 +35,11 @@ def enqueue(job: ReplayJob) -> None:
     transaction.on_commit(lambda: _send(job.pk))
 
 
+def send_again(job_id: int) -> None:
+    """Send a job to the queue that is queued already: after a pause or a seek."""
+    transaction.on_commit(lambda: _deliver(job_id))
+
+
 def _send(job_id: int) -> None:
     jobs.mark_queued(job_id)
     _deliver(job_id)

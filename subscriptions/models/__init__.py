@@ -5,5 +5,6 @@ from subscriptions.models.audit_entry import AuditEntry
 from subscriptions.models.product import Product
 from subscriptions.models.rights_change import RightsChange
 from subscriptions.models.subscriber import Contract, Entitlement, Subscriber
+from subscriptions.models.usage_day import UsageDay
 
-__all__ = ["ApiKey", "AuditEntry", "Contract", "Entitlement", "Product", "RightsChange", "Subscriber"]
+__all__ = ["ApiKey", "AuditEntry", "Contract", "Entitlement", "Product", "RightsChange", "Subscriber", "UsageDay"]

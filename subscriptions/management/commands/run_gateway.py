@@ -12,6 +12,7 @@ from feeds.bus.factory import open_bus
 from feeds.worker import run_workers
 from subscriptions.gateway.configured import configured_gateway
 from subscriptions.gateway.server import GatewayServer
+from subscriptions.usage import UsageWorker
 
 
 class Command(BaseCommand):
@@ -35,4 +36,5 @@ class Command(BaseCommand):
         bus = open_bus(mdds.bus_url, prefix=mdds.prefix, data_dir=mdds.data_dir, partitions=mdds.partitions)
         worker = configured_gateway(bus, mdds, name=f"gateway-{index}", own_bus=bus)
         server = GatewayServer(app, host=mdds.host, port=port or mdds.gateway_port, reuse_port=reuse_port)
-        run_workers([worker, server], metrics_port=mdds.metrics_port("gateway", index))
+        usage = UsageWorker(worker.layer, time_zone=mdds.time_zone, name=f"usage-{index}")
+        run_workers([worker, server, usage], metrics_port=mdds.metrics_port("gateway", index))

@@ -1,0 +1,123 @@
+"""Counts what each key receives into its row of the day: a worker beside the gateway, off every session's path."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from typing import Any, Protocol
+from zoneinfo import ZoneInfo
+
+from channels.db import database_sync_to_async
+from django.db import transaction
+from django.db.models import F
+
+from subscriptions.models import Subscriber, UsageDay
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 1.0  # a session that is shorter than this may not be counted
+WRITE_EVERY = 5  # looks between two writes; a killed gateway loses so much
+
+Who = tuple[int, str]  # subscriber id, key's public id
+Amounts = Counter[str]  # sessions, records, bytes
+
+
+class Outbox(Protocol):
+    delivered: int
+    sent_bytes: int
+
+
+class Layer(Protocol):
+    seats: Mapping[str, Any]
+
+
+class UsageMeter:
+    """Differences of the sessions' own counters. A session that left is read once more: its seat is still at hand."""
+
+    def __init__(self, seats: Callable[[], Mapping[str, Any]]) -> None:
+        self._seats = seats
+        self._known: dict[str, tuple[Any, Who, int, int]] = {}
+        self.pending: dict[Who, Amounts] = {}
+
+    def look(self) -> None:
+        """Add what was sent since the last look."""
+        present = dict(self._seats())
+        for name, seat in present.items():
+            grant = seat.session.grant
+            if name not in self._known and grant is not None and grant.key_id and grant.subscriber_id:
+                who = (grant.subscriber_id, grant.key_id)
+                self._known[name] = (seat, who, 0, 0)
+                self.pending.setdefault(who, Counter())["sessions"] += 1
+        for name, (seat, who, records, size) in list(self._known.items()):
+            now_records, now_size = seat.outbox.delivered, seat.outbox.sent_bytes
+            if (now_records, now_size) != (records, size):
+                amounts = self.pending.setdefault(who, Counter())
+                amounts["records"] += now_records - records
+                amounts["bytes"] += now_size - size
+            if name in present:
+                self._known[name] = (seat, who, now_records, now_size)
+            else:
+                del self._known[name]
+
+    def take(self) -> dict[Who, Amounts]:
+        taken, self.pending = self.pending, {}
+        return taken
+
+    def give_back(self, taken: dict[Who, Amounts]) -> None:
+        """The write failed: they wait, one entry a key."""
+        for who, amounts in taken.items():
+            self.pending.setdefault(who, Counter()).update(amounts)
+
+
+def add(taken: Mapping[Who, Amounts], day: date) -> None:
+    """Add to the rows of the day; a subscriber that is gone is passed over."""
+    with transaction.atomic():
+        known = set(Subscriber.objects.filter(pk__in={who[0] for who in taken}).values_list("pk", flat=True))
+        for (subscriber_id, key_id), amounts in taken.items():
+            if subscriber_id in known:
+                row, _ = UsageDay.objects.get_or_create(subscriber_id=subscriber_id, key_id=key_id, day=day)
+                UsageDay.objects.filter(pk=row.pk).update(
+                    sessions=F("sessions") + amounts["sessions"],
+                    records=F("records") + amounts["records"],
+                    bytes=F("bytes") + amounts["bytes"],
+                )
+
+
+class UsageWorker:
+    kind = "usage"
+
+    def __init__(self, layer: Layer, *, time_zone: str, name: str = "usage") -> None:
+        self.name = name
+        self.meter = UsageMeter(lambda: layer.seats)
+        self.zone = ZoneInfo(time_zone)
+        self.writes = self.failures = 0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`, with a last write."""
+        looks = 0
+        while not stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), LOOK_S)
+            self.meter.look()
+            looks += 1
+            if looks % WRITE_EVERY == 0 or stop.is_set():
+                await self._write(datetime.now(self.zone).date())
+
+    async def _write(self, day: date) -> None:
+        taken = self.meter.take()
+        if not taken:
+            return
+        try:
+            await database_sync_to_async(add, thread_sensitive=False)(taken, day)
+            self.writes += 1
+        except Exception as error:
+            self.failures += 1
+            self.meter.give_back(taken)
+            log.warning("usage of %d keys waits: %s: %s", len(taken), type(error).__name__, error)
+
+    def stats(self) -> dict[str, object]:
+        return {"writes": self.writes, "failures": self.failures, "waiting": len(self.meter.pending)}
