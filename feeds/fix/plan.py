@@ -37,6 +37,7 @@ class MessageRejected(ValueError):
 # What an emission does with its rendered text.
 RECORD = "record"  # a record of its channel
 FRAGMENT = "fragment"  # a part of the symbol's statistics, kept for later
+MERGED = "merged"  # a fragment that leaves out what it does not know: what was known and still holds stays
 STATS = "stats"  # a record of the channel `stats`: this text, then the kept fragments
 
 

@@ -17,12 +17,14 @@ import simplefix
 from feeds.fix.kinds import DATE, INT, LIMIT, MARKET, PRICE, SENT, TEXT, TRANSACT, YIELD, Kind
 from feeds.krx.indexes import index_name
 from feeds.krx.routers import TABLES
+from feeds.krx.tables import PRICE_OR_NONE
 
 Record = dict[str, object]
 Entry = dict[int, str]
 
 # Sentinels as `str(Decimal(value))` writes them, so that their odd spellings count too.
 NO_LIMITS = frozenset({"999999999.0", "-999999999.0", "0.0", "0"})
+NO_PRICE = frozenset({"0", "0.0", "0.00", "0.000", "0.0000"})
 NO_YIELD = frozenset({"-9999.999900", "-9999.9999"})
 GROUP_START, GROUP_TAGS = 83, frozenset({83, 279, 269, 290, 270, 271, 346, 30270, 30271})
 # Members of a level beyond price and quantity, and the texts that say "none".
@@ -31,6 +33,7 @@ EXTRAS = (
     (30271, "s", frozenset({"0", ""})),
     (30270, "y", frozenset({"0.0", "", "-09999.999900", "-9999.999900", "-9999.9999", "-09999.9999"})),
 )
+YIELDS = {"oy": 30565, "hy": 30566, "ly": 30567, "cy": 30568}
 NOTHING_TRADED: Record = dict.fromkeys(("o", "h", "l", "c", "vol", "val"))
 NO_FIGURES: Record = {**NOTHING_TRADED, "ref": None, "ceil": None, "floor": None}
 
@@ -88,9 +91,9 @@ def read(kind: Kind, value: str) -> object:
     """One value as its JSON value: Decimal, text, or None when it is empty or a sentinel."""
     if not value:
         return None
-    if kind in (INT, PRICE, LIMIT, YIELD):
+    if kind in (INT, PRICE, PRICE_OR_NONE, LIMIT, YIELD):
         number = Decimal(value)
-        none = NO_LIMITS if kind is LIMIT else NO_YIELD if kind is YIELD else frozenset()
+        none = {LIMIT: NO_LIMITS, YIELD: NO_YIELD, PRICE_OR_NONE: NO_PRICE}.get(kind, frozenset())
         return None if str(number) in none else number
     if kind is DATE:
         return f"{value[:4]}-{value[4:6]}-{value[6:]}"
@@ -111,18 +114,44 @@ def _price_records(message: _Message, make: Callable[[str, Record], Record], kno
     records: list[Record] = []
     if message.side("0") or message.side("1") or 30521 in body:
         records.append(make("depth", {**places, **_book(message)}))
+    if body[35] == "W":
+        return [*records, make("stats", known)] if _recover(message, known) else records
     if not message.side("2"):
         return records
     last = message.side("2")[0]
     price, quantity = _number(last[270]), _number(last[271])
-    if body[35] == "X":
-        bond: Record = {"y": read(YIELD, last[30270])} if 30270 in last else {}
-        records.append(make("trade", {**places, "p": price, "v": quantity, **bond, **totals}))
+    bond: Record = {"y": read(YIELD, last[30270])} if 30270 in last else {}
+    records.append(make("trade", {**places, "p": price, "v": quantity, **bond, **totals}))
+    for name in YIELDS:
+        known.pop(name, None)
     for name, kind in (("o", "4"), ("h", "7"), ("l", "8")):
         side = message.side(kind)
         known[name] = _number(side[0][270]) if side else None
     known |= {"c": price, "vol": None, "val": None, **totals}
     return [*records, make("stats", known)]
+
+
+def _recover(message: _Message, known: Record) -> bool:
+    """What a W says of the statistics goes into `known`; False when it says nothing of them."""
+    body, last = message.body, message.side("2")
+    if not last and not any(tag in body for tag in (387, 30561, 30562, 30563)):
+        return False
+    volume, price = _number(body.get(387, "")), _number(last[0][270]) if last else None
+    if price is None and volume is not None and volume == known["vol"]:
+        price = known["c"]  # type: ignore[assignment]
+    for name in YIELDS:
+        known.pop(name, None)
+    for name, tag, kind in (("o", 30561, "4"), ("h", 30562, "7"), ("l", 30563, "8")):
+        side = message.side(kind)
+        known[name] = read(PRICE_OR_NONE, body[tag]) if tag in body else _number(side[0][270]) if side else None
+    known |= {"c": price, "vol": volume, "val": _number(body.get(381, ""))}
+    known |= {name: read(YIELD, body[tag]) for name, tag in YIELDS.items() if tag in body}
+    close = read(PRICE_OR_NONE, body.get(20026, ""))
+    if close is not None:
+        if str(known.get("close")) != str(close):
+            known.pop("close_type", None)
+        known["close"] = close
+    return True
 
 
 def _book(message: _Message) -> Record:

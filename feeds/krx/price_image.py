@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from feeds.fix.plan import FRAGMENT, RECORD, STATS, Emission, MessageRejected, Part, Plan
+from feeds.fix.kinds import ValueRejected
+from feeds.fix.plan import FRAGMENT, MERGED, RECORD, STATS, Emission, MessageRejected, Part, Plan
 from feeds.krx.groups import Entry
 from feeds.krx.indexed import Indexed
+from feeds.krx.tables import PRICE_OR_NONE
 
 BID, OFFER, LAST, OPEN, CLOSE, HIGH, LOW = "0", "1", "2", "4", "5", "7", "8"
 # Per level members beyond price and quantity: (tag, name suffix, values that say "none").
@@ -27,7 +29,9 @@ def price_emissions(
     emissions: list[Emission] = []
     if BID in sides or OFFER in sides or found.at(30521) is not None:
         emissions.append(_book(plan, found, sides, head=head))
-    if LAST in sides:
+    if plan.msg_type == "W":
+        emissions += _recovery(found, sides, head=head)
+    elif LAST in sides:
         emissions += _trade(plan, found, sides, head=head)
     elif found.at(387) is not None and plan.msg_type == "X":
         raise MessageRejected("SHAPE", found.required(387), "387 without an entry 269=2")
@@ -87,12 +91,10 @@ def _trade(plan: Plan, found: Indexed, sides: dict[str, list[Entry]], *, head: t
         if all(found.fields[i].value in none for i in indexes):
             plan.literal.update(indexes)
     totals = _members(found, (("vol", 387), ("val", 381)))
-    emissions: list[Emission] = []
-    if plan.msg_type == "X":
-        yields: list[Part] = [',"y":', last[30270]] if 30270 in last else []
-        trade = [*head, *_members(found, (("ses", 336), ("tx", 60)))]
-        trade += [',"p":', last[270], ',"v":', last[271], *yields, *totals, "}"]
-        emissions.append(Emission(RECORD, "trade", tuple(trade), image=False))
+    yields: list[Part] = [',"y":', last[30270]] if 30270 in last else []
+    trade = [*head, *_members(found, (("ses", 336), ("tx", 60)))]
+    trade += [',"p":', last[270], ',"v":', last[271], *yields, *totals, "}"]
+    emissions = [Emission(RECORD, "trade", tuple(trade), image=False)]
     figures: list[Part] = []
     for name, side in (("o", OPEN), ("h", HIGH), ("l", LOW)):
         figures += [f',"{name}":', sides[side][0][270] if side in sides else "null"]
@@ -103,6 +105,33 @@ def _trade(plan: Plan, found: Indexed, sides: dict[str, list[Entry]], *, head: t
     emissions.append(Emission(FRAGMENT, "trade", tuple(figures)))
     emissions.append(Emission(STATS, "stats", head))
     return emissions
+
+
+def _recovery(found: Indexed, sides: dict[str, list[Entry]], *, head: tuple[Part, ...]) -> list[Emission]:
+    """A snapshot's statistics from its own fields; the last price only where an entry 269=2 says it."""
+    if not any(found.at(tag) is not None for tag in (387, 30561, 30562, 30563)) and LAST not in sides:
+        return []
+    figures: list[Part] = []
+    for name, tag, side in (("o", 30561, OPEN), ("h", 30562, HIGH), ("l", 30563, LOW), ("c", None, LAST)):
+        own = found.at(tag) if tag is not None else None
+        entry = sides[side][0][270] if side in sides else None
+        figures += [f',"{name}":', own if own is not None else "null" if entry is None else entry]
+    for name, tag in (("vol", 387), ("val", 381)):
+        index = found.at(tag)
+        figures += [f',"{name}":', "null" if index is None else index]
+    figures += _members(found, (("oy", 30565), ("hy", 30566), ("ly", 30567), ("cy", 30568)))
+    emissions = [Emission(MERGED, "trade", tuple(figures))]
+    close = found.at(20026)
+    if close is not None and not _says_nothing(found.fields[close].value):
+        emissions.append(Emission(MERGED, "close", (',"close":', close)))
+    return [*emissions, Emission(STATS, "stats", head)]
+
+
+def _says_nothing(value: str) -> bool:
+    try:
+        return PRICE_OR_NONE.render(value) == "null"
+    except ValueRejected:
+        return False  # rendering the plan rejects the message
 
 
 def _members(found: Indexed, members: Sequence[tuple[str, int]]) -> list[Part]:

@@ -6,10 +6,13 @@ checked and not passed on.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from feeds.fix.kinds import DATE, INT, LIMIT, MARKET, PRICE, SENT, SEQUENCE, TEXT, TRANSACT, YIELD, Kind
+
+# A recovery snapshot says 0.0 for what there is not: nothing traded yet, not closed yet.
+PRICE_OR_NONE = replace(PRICE, name="price or none", nulls=frozenset({"0", "0.0", "0.00", "0.000", "0.0000"}))
 
 
 class Row(NamedTuple):
@@ -87,10 +90,10 @@ W = Table(
         TRANSACT_TIME,
         *TOTALS,
         *ORDER_TOTALS,
-        Row(30561, "open", PRICE),
-        Row(30562, "high", PRICE),
-        Row(30563, "low", PRICE),
-        Row(20026, "close", PRICE),
+        Row(30561, "open", PRICE_OR_NONE),
+        Row(30562, "high", PRICE_OR_NONE),
+        Row(30563, "low", PRICE_OR_NONE),
+        Row(20026, "close", PRICE_OR_NONE),
         Row(30565, "open_yield", YIELD),
         Row(30566, "high_yield", YIELD),
         Row(30567, "low_yield", YIELD),

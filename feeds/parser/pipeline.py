@@ -16,7 +16,7 @@ from zlib import adler32, crc32
 from feeds.blocks import FLAG_END, FLAG_GAP, FLAG_MARK, FLAG_STATE, FLAG_UNFRAMED, Block, Entry
 from feeds.fix.framing import HEAD, TRAILER_BYTES, is_whole
 from feeds.fix.layouts import Layout
-from feeds.fix.plan import FRAGMENT, RECORD, Emission
+from feeds.fix.plan import FRAGMENT, MERGED, RECORD, Emission
 from feeds.fix.renderers import Groups
 from feeds.krx.streams import UNCHECKED, stream_of
 from feeds.krx.symbols import plain, symbol_name
@@ -25,6 +25,7 @@ from feeds.parser.control import gap_record, replay_end_record, state_record
 from feeds.parser.counts import ParserCounts
 from feeds.parser.dead_letter import DeadLetter
 from feeds.parser.healing import absent_stream, doubt
+from feeds.parser.recovery import merged
 from feeds.parser.rejected_ids import RejectedMessage, key_of
 from feeds.parser.suspects import LATE, Source, source_of
 from feeds.parser.translator import (
@@ -229,7 +230,7 @@ class Pipeline:
         figures = None
         for emission, body in zip(emissions, texts, strict=True):
             if late and emission.image:
-                self.counts.late_images += emission.action != FRAGMENT
+                self.counts.late_images += emission.action not in (FRAGMENT, MERGED)
                 continue
             target = emission.target
             if emission.action != RECORD:
@@ -237,6 +238,9 @@ class Pipeline:
                     figures = context.figures_of(key, board)
                 if emission.action == FRAGMENT:
                     figures[target] = body
+                    continue
+                if emission.action == MERGED:
+                    figures[target] = merged(figures[target], body)
                     continue
                 body = f"{body}{figures['trade']}{figures['limits']}{figures['close']}}}"
             by_key = streams.get(target)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from feeds.fix.kinds import DATE, INT, LIMIT, PRICE, TRANSACT, YIELD, Kind
 from feeds.krx.routers import TABLES
-from feeds.krx.tables import Row
+from feeds.krx.tables import PRICE_OR_NONE, Row
 from tests.feeds.wire import Pair, message
 
 FIRST = (30001,)  # where the header's reading ends; the other tags may come in any order
@@ -42,6 +42,7 @@ TEXTS = st.text('aZ09 =%"\\\x00\n\x7fộ𝄞\u2028{[,:', min_size=1, max_size=6)
 PLAIN = st.sampled_from(["G1", "40", "STOST", "Công ty", "a=b", "%s", "[0.0,0]x"])
 SENTINELS = {
     LIMIT: ["999999999.0", "-999999999.0", "0.0"],
+    PRICE_OR_NONE: ["0.0", "0.0", "0"],
     YIELD: ["-09999.999900", "-9999.9999", "0.0"],
 }
 DATES = st.dates().map(lambda day: f"{day.year:04d}{day:%m%d}")
@@ -52,7 +53,7 @@ def value_of(kind: Kind, plain: bool) -> st.SearchStrategy[str]:
     """A value of `kind`; a layout takes every plain one."""
     if kind is INT:
         return spelled(WHOLE, plain)
-    if kind in (PRICE, LIMIT, YIELD):
+    if kind in (PRICE, PRICE_OR_NONE, LIMIT, YIELD):
         numbers = spelled(AMOUNT, plain)
         return st.one_of(numbers, st.sampled_from(SENTINELS[kind])) if kind in SENTINELS else numbers
     if kind is DATE:
