@@ -5,16 +5,23 @@ from __future__ import annotations
 import gc
 import json
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
+from feeds.simulator.cap import parse_cap
 from feeds.simulator.exchange import Exchange
+from feeds.simulator.message import Message
 from feeds.simulator.output import FaultPlan, FeedOutput
-from feeds.simulator.pacing import burst_of
+from feeds.simulator.pacing import Pace, burst_of
 from feeds.simulator.rules import RULES
 from feeds.simulator.runner import Runner, RunPlan
 from feeds.simulator.stop import StopFlag
 from feeds.simulator.truth import TruthWriter
+from testbed.invariants.identity import identity_of
 from testbed.worker_process import feed_of
+
+TICK_S = 0.005
 
 
 def main() -> None:
@@ -37,10 +44,41 @@ def main() -> None:
             truth.flush()
             _write(path, summary)
 
-        summary = Runner(exchange, [output], plan).run(stop, report=report, report_s=0.5)
+        if spec.get("cap"):
+            summary = _play(Path(spec["cap"]), output, rate=spec["rate"], stop=stop)
+        else:
+            summary = Runner(exchange, [output], plan).run(stop, report=report, report_s=0.5)
         truth.flush()
         output.close()
     _write(path, {**summary, "ended": True})
+
+
+def _play(path: Path, output: FeedOutput, *, rate: float, stop: StopFlag) -> dict[str, object]:
+    """A recording, once, at `rate` datagrams a second on both lines; its truth as of messages of the exchange."""
+    pace, waiting = Pace(rate), list(_messages(path, output.name))
+    began, sent = time.monotonic(), 0
+    while sent < len(waiting) and not stop():
+        due = waiting[sent : sent + pace.due(time.monotonic_ns())]
+        now_ns = time.time_ns()
+        for sender, datagrams in output.plan(due, now_ns):
+            sender.offer(datagrams, now_ns)
+        sent += len(due)
+        time.sleep(TICK_S)
+    elapsed_s = time.monotonic() - began
+    return {
+        "messages": sent,
+        "elapsed_s": elapsed_s,
+        "rate": sent / elapsed_s,
+        "feeds": {output.name: output.summary()},
+    }
+
+
+def _messages(path: Path, feed: str) -> Iterator[Message]:
+    with path.open("rb") as lines:
+        for datagram in parse_cap(lines):
+            found = identity_of(datagram.data)
+            market, stream, sequence, msg_type = found or ("", "", 0, "")
+            yield Message(feed, market, stream, sequence, msg_type, "", datagram.data)
 
 
 def _write(path: Path, summary: dict[str, object]) -> None:

@@ -6,7 +6,6 @@ journal, from a tap on RAW, from the PARSED stream and from the dead letters (`t
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal
@@ -20,16 +19,12 @@ from typing import Any
 from feeds.config import FeedConfig, LineConfig
 from testbed.ports import free_port
 from testbed.relay import Relay
-from testbed.system import ROOT
+from testbed.system import ROOT, die_with_parent
 from testbed.worker_process import feed_as_json
 
 READY_S_MAX = 30.0
 STOP_S_MAX = 10.0
 LOOK_S = 0.05
-
-
-def _with_parent() -> None:
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: nothing outlives a test that was killed
 
 
 class NotInTime(AssertionError):
@@ -108,7 +103,7 @@ class LivePath:
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                preexec_fn=_with_parent,
+                preexec_fn=die_with_parent,
             )
 
     def wait_ready(self, name: str) -> None:

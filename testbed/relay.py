@@ -34,8 +34,10 @@ LOG_BYTES_MAX = 1 << 20  # at it the buffer is written to the file; nothing is l
 SO_RCVBUFFORCE, SO_RXQ_OVFL = 33, 40
 OUT, LOST = 0, 1
 _ROW = struct.Struct("<BBQ8s")
+ROW_BYTES = _ROW.size
 _U32 = struct.Struct("@I")
 _EARLY_WORD = 1 << 32
+_U64 = (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class RelayLine:
         self.plan = RelayFaults()
         self.faults = LineFaults(FaultRates(), seed=seed, feed="relay", line="AB"[index])
         self.received = self.sent = self.lost = self.kernel_drops = self.refused = self.sent_early = 0
+        self.digest_sum = 0  # of what came, modulo 2^64: the same datagrams have the same sum
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.setsockopt(socket.SOL_SOCKET, SO_RXQ_OVFL, 1)
         try:
@@ -85,7 +88,7 @@ class RelayLine:
 
     def counts(self) -> dict[str, int]:
         """Datagrams: received = lost + the first copies of `sent`."""
-        names = ("received", "sent", "lost", "kernel_drops", "refused", "sent_early")
+        names = ("received", "sent", "lost", "kernel_drops", "refused", "sent_early", "digest_sum")
         return {**{name: getattr(self, name) for name in names}, **self.faults.counts}
 
 
@@ -100,6 +103,7 @@ class Relay:
         self._delayed: list[tuple[int, int, RelayLine, bytes]] = []
         self._count = 0
         self._stopping = False
+        self.flush_due = False  # set by whoever follows the log while it is written
         self._wake_read, self._wake_write = os.pipe()
         self._thread = threading.Thread(target=self.run, name="relay", daemon=True)
 
@@ -141,6 +145,9 @@ class Relay:
                 if fd == self._wake_read:
                     os.read(fd, 64)
             self._turn()
+            if self.flush_due:
+                self.flush_due = False
+                self.flush()
         self._turn()
         while self._delayed:
             _, _, line, data = heapq.heappop(self._delayed)
@@ -179,8 +186,10 @@ class Relay:
             if ancillary:
                 line.kernel_drops = _U32.unpack_from(ancillary[0][2])[0]
             line.received += 1
+            digest = digest_of(data)
+            line.digest_sum = (line.digest_sum + int.from_bytes(digest, "little")) & _U64
             # Heartbeats are the same on both lines, but nobody counts them: they are not lost together.
-            both = shared > 0 and int.from_bytes(digest_of(data)[:4], "little") < shared
+            both = shared > 0 and int.from_bytes(digest[:4], "little") < shared
             fate, going = line.faults.route(data, lost_on_both=both)
             if fate & 1:
                 line.lost += 1
@@ -213,11 +222,15 @@ class Relay:
             self.flush()
 
 
+def rows_of(chunk: bytes) -> Iterator[RelayRow]:
+    """The whole rows of a piece of a log."""
+    whole = len(chunk) // ROW_BYTES * ROW_BYTES
+    return map(RelayRow._make, _ROW.iter_unpack(chunk[:whole]))
+
+
 def read_log(path: Path) -> Iterator[RelayRow]:
     """The rows of a relay's log; a torn last one is left out."""
-    with path.open("rb") as file:
-        while len(chunk := file.read(_ROW.size)) == _ROW.size:
-            yield RelayRow(*_ROW.unpack(chunk))
+    return rows_of(path.read_bytes())
 
 
 def main() -> None:
@@ -239,6 +252,7 @@ def main() -> None:
     counts = Path(spec["counts"])
     while not stop.wait(0.5):
         _write(counts, relay)
+        relay.flush_due = True
     relay.stop()
     _write(counts, relay)
 

@@ -17,7 +17,8 @@ WORKERS = ("run_capture", "run_publisher", "run_parser", "run_gateway")
 STOP_S = 6.0
 
 
-def _with_parent() -> None:
+def die_with_parent() -> None:
+    """Run in a child before it becomes another program: it gets SIGKILL when we end."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: nothing outlives a test that was killed
 
 
@@ -93,7 +94,7 @@ class System:
             env=self.environ,
             stdout=log,
             stderr=subprocess.STDOUT,
-            preexec_fn=_with_parent,
+            preexec_fn=die_with_parent,
         )
         log.close()
         self.processes[name] = process

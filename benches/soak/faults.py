@@ -1,0 +1,82 @@
+"""Carries out the timeline's events on the stand, in a thread of its own: a broker takes seconds to come back."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+from benches.soak.stand import Stand
+from benches.soak.timeline import Event
+
+BACK_NS_MAX = 20_000_000_000  # a capture is there again at the latest so long after its start, on a loaded machine
+SHORT_S = 0.5  # between a worker's death and its next start
+
+
+class Faults(threading.Thread):
+    """`now` says what is going on; `outages` is when no capture was there."""
+
+    def __init__(self, stand: Stand, events: Sequence[Event], outages: list[tuple[int, int]]) -> None:
+        super().__init__(name="faults", daemon=True)
+        self.stand = stand
+        self.events = events
+        self.outages = outages
+        self.now = "none"
+        self.done: dict[str, int] = {}
+        self.busy: set[str] = set()  # workers that are dead on purpose
+        self.failure: BaseException | None = None
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        began = time.monotonic()
+        try:
+            for event in self.events:
+                if self._stopping.wait(max(0.0, began + event.at_s - time.monotonic())):
+                    break
+                self.now = f"{event.name} ({event.lasts_s:.0f} s)"
+                self._carry_out(event)
+                self.done[event.name] = self.done.get(event.name, 0) + 1
+                self.now = "none"
+        except BaseException as error:
+            self.failure = error
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self.join(120)
+
+    def _carry_out(self, event: Event) -> None:
+        if event.name in ("capture", "publisher", "parser", "gateway"):
+            self._kill(event)
+        elif event.name == "broker":
+            self.stand.broker.kill()
+            self._stopping.wait(event.lasts_s)
+            self.stand.broker.start()
+        elif event.name == "broker-pause":
+            self.stand.broker.pause()
+            self._stopping.wait(event.lasts_s)
+            self.stand.broker.resume()
+        else:
+            self._harm_lines(event)
+
+    def _kill(self, event: Event) -> None:
+        name = "parser-1" if event.name == "parser" and event.line else event.name
+        self.busy.add(name)
+        killed_ns = time.time_ns()
+        self.stand.kill(name)
+        if name == "capture":
+            self.outages.append((killed_ns, killed_ns + BACK_NS_MAX))
+        self._stopping.wait(SHORT_S)
+        self.stand.start_worker(name)
+        self.busy.discard(name)
+        self._stopping.wait(event.lasts_s)
+
+    def _harm_lines(self, event: Event) -> None:
+        shares: tuple[dict[str, float], dict[str, float]] = ({}, {})
+        if event.name == "loss":
+            shares[event.line]["loss"] = event.share
+        else:
+            for line in shares:
+                line[event.name.replace("-", "_")] = event.share
+        self.stand.set_faults(*shares)
+        self._stopping.wait(event.lasts_s)
+        self.stand.set_faults({}, {})
