@@ -66,19 +66,22 @@ class Lost(NamedTuple):
 
 @dataclass(slots=True)
 class Doubt:
-    """Why a market is suspect. `marker` is the (key, board) of the first W since; `healed` and `left` count streams."""
+    """Why a market is suspect. `healed` and `left` count streams.
+
+    `sentinel` is a key whose statistics are proven and watched on, so that its W cannot pass unseen; `marker` is the
+    (key, board) of the first W since."""
 
     since_ns: int
     late_start: bool
+    sentinel: str | None = None
     marker: tuple[str, str] | None = None
     came_around: bool = False
     healed: int = 0
     left: int = 0  # of WAITED_FOR
 
-    @property
-    def waits_for_first_recovery(self) -> bool:
-        """After a late start statistics are held here until a first W, so that it cannot pass unseen."""
-        return self.late_start and self.marker is None
+    def watches(self, key: str) -> bool:
+        """Whether the statistics of `key` stay here though they are proven."""
+        return key == self.sentinel or (self.marker is not None and self.marker[0] == key)
 
 
 class Healed(NamedTuple):
@@ -133,7 +136,7 @@ class Suspects:
                 self.markets[key] = market
                 if channel in ("stats", "trade"):
                     self.tape.setdefault(key, {})
-        for (key, board), known in figures.items():
+        for (key, board), known in figures.items() if market in self.gapped else ():
             if key in self.tape and self.markets.get(key) == market and _TOTALS.search(known["trade"]):
                 self.tape[key][board] = self.tape[key].get(board) or known["trade"]
         doubt = self.doubts[market]
@@ -148,26 +151,20 @@ class Suspects:
         doubt = self.doubts[self.markets[key]]
         if source.msg_type == RECOVERY:
             self._recover(doubt, key, source, streams)
-        elif source.msg_type in IMAGES[channel] and not self._held(doubt, channel, key):
+        elif source.msg_type in IMAGES[channel] and not (channel in ("stats", "trade") and self._unchecked(key)):
             self._heal(doubt, channel, key, streams)
         return found
 
     def adopt(self, channel: str, key: str, source: Source, streams: Streams) -> None:
-        """A stream was made. Of a market that waits for its first W the statistics are watched from here."""
+        """A stream was made. The first statistics of a market that is not proven are watched from here."""
         doubt = self.doubts.get(source.market)
-        if channel != "stats" or doubt is None or not doubt.waits_for_first_recovery:
+        if channel != "stats" or doubt is None or doubt.sentinel is not None or doubt.marker is not None:
             return
         self.streams.setdefault(channel, {})[key] = streams[channel].pop(key)
         self.markets[key] = source.market
-        self.tape.setdefault(key, {})
-        doubt.left += 1
+        doubt.sentinel = key
         if source.msg_type == RECOVERY:
             self._recover(doubt, key, source, streams)
-
-    def _held(self, doubt: Doubt, channel: str, key: str) -> bool:
-        if channel == "stats" and doubt.waits_for_first_recovery:
-            return True
-        return channel in ("stats", "trade") and self._unchecked(key)
 
     def _unchecked(self, key: str) -> bool:
         return any(self.tape.get(key, {}).values())
@@ -205,7 +202,7 @@ class Suspects:
                 for channel in CHANNELS:
                     for key in [k for k in self.streams.get(channel, ()) if self.markets[k] == market]:
                         self._return(channel, key, streams)
-                        unproven += channel != "stats" or doubt.marker is None or doubt.marker[0] != key
+                        unproven += not (channel == "stats" and doubt.watches(key))
                 for key in [k for k, of in self.markets.items() if of == market]:
                     del self.markets[key]
                     self.tape.pop(key, None)
@@ -230,7 +227,8 @@ class Suspects:
         """JSON values for the checkpoint; `restore` is the inverse."""
         return {
             "doubts": {
-                m: [d.since_ns, d.late_start, d.marker, d.came_around, d.healed, d.left] for m, d in self.doubts.items()
+                market: [d.since_ns, d.late_start, d.sentinel, d.marker, d.came_around, d.healed, d.left]
+                for market, d in self.doubts.items()
             },
             "streams": {c: {k: [s.head, s.n] for k, s in by.items()} for c, by in self.streams.items()},
             "markets": self.markets,
@@ -246,8 +244,8 @@ class Suspects:
         """`make` makes a stream of its head and number."""
         return cls(
             doubts={
-                market: Doubt(since, late, None if marker is None else (marker[0], marker[1]), *rest)
-                for market, (since, late, marker, *rest) in state.get("doubts", {}).items()
+                market: Doubt(since, late, sentinel, None if marker is None else (marker[0], marker[1]), *rest)
+                for market, (since, late, sentinel, marker, *rest) in state.get("doubts", {}).items()
             },
             streams={c: {k: make(*v) for k, v in by.items()} for c, by in state.get("streams", {}).items()},
             markets=dict(state.get("markets", {})),
@@ -271,21 +269,26 @@ class Suspects:
             return
         if self._unchecked(key):
             return  # totals of another board are not known yet
-        marks = doubt.marker is None and key in self.streams.get("stats", ())
-        if marks:  # its statistics are proven and stay here, so that the next W of this symbol comes here again
-            doubt.marker = here
-            doubt.healed += 1
-            doubt.left -= 1
+        if doubt.marker is None and key in self.streams.get("stats", ()):
+            if not doubt.watches(key):
+                doubt.healed += 1
+                doubt.left -= 1
+            released, doubt.sentinel, doubt.marker = doubt.sentinel, None, here
+            if released not in (None, key):
+                self._return("stats", str(released), streams)
         for channel in CHANNELS:
-            if key in self.streams.get(channel, ()) and not (marks and channel == "stats"):
+            if key in self.streams.get(channel, ()):
                 self._heal(doubt, channel, key, streams)
 
     def _heal(self, doubt: Doubt, channel: str, key: str, streams: Streams) -> None:
-        if doubt.marker is not None and doubt.marker[0] == key and channel == "stats":
-            return  # the mark of the round
-        self._return(channel, key, streams)
+        if channel == "stats" and doubt.watches(key):
+            return
         doubt.healed += 1
         doubt.left -= channel in WAITED_FOR
+        if channel == "stats" and doubt.sentinel is None and doubt.marker is None:
+            doubt.sentinel = key
+            return
+        self._return(channel, key, streams)
 
     def _return(self, channel: str, key: str, streams: Streams) -> None:
         streams.setdefault(channel, {})[key] = self.streams[channel].pop(key)
