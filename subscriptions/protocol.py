@@ -6,45 +6,51 @@ the member's name, what was found and what was expected. The outbound half is `g
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn
+
+from subscriptions.inbound import (
+    MESSAGE_BYTES_MAX,
+    Fields,
+    OperationId,
+    ProtocolError,
+    id_of,
+    json_message,
+    packed_message,
+)
+
+__all__ = ["MESSAGE_BYTES_MAX", "OperationId", "ProtocolError"]  # of `inbound`, for those who know only the protocol
 
 SUBPROTOCOL_JSON = "mdds.v1.json"
-SUBPROTOCOLS = (SUBPROTOCOL_JSON,)  # in the server's order of preference
+SUBPROTOCOL_MSGPACK = "mdds.v1.msgpack"
+SUBPROTOCOLS = (SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK)  # in the server's order of preference
 
-MESSAGE_BYTES_MAX = 16_384  # past it: TOO_LARGE and close 1009
-DEPTH_MAX = 4  # past it: BAD_JSON; the deepest operation (`resume`) needs three
 SYMBOLS_MAX = 1_024  # in one operation; past it: BAD_PARAM
 SYMBOL_CHARACTERS_MAX = 64
 SECRET_CHARACTERS_MAX = 4_096  # a JWT fits
+BOARDS_MAX = 16  # in one filter; past it: BAD_PARAM
 DEPTHS = (1, 3, 5, 10)
+DEPTH_FULL = "full"  # every level there is; what is given when no depth is asked for
 CONFLATE_MS = (0, 50, 100, 250, 1000)
 ON_SLOW = ("conflate", "skip", "disconnect")
+FIELDS = ("full", "lean")
 TIMELINESS = ("realtime", "delayed")
 LIVE = "live"
 
-CHANNELS_OF_IMAGES = frozenset({"stats", "depth", "expected", "foreign", "index", "definition"})
-CHANNELS_OF_EVENTS = frozenset({"trade", "status"})
-CHANNELS = CHANNELS_OF_IMAGES | CHANNELS_OF_EVENTS
+CHANNELS_OF_IMAGES = frozenset({"stats", "depth", "quote", "expected", "foreign", "index", "definition"})
+CHANNELS_OF_EVENTS = frozenset({"trade", "status", "account"})
+CHANNELS_OF_BOTH = frozenset({"book", "bar"})  # a snapshot then deltas; an image while open then an event
+CHANNELS = CHANNELS_OF_IMAGES | CHANNELS_OF_EVENTS | CHANNELS_OF_BOTH
+CHANNELS_CONFLATED = CHANNELS_OF_IMAGES | CHANNELS_OF_BOTH  # the others answer `conflate_ms` with 0
+CHANNELS_OF_DEPTH = frozenset({"depth", "book"})
 # In the protocol, not yet produced by any worker: a clear refusal instead of a subscription that waits for ever.
-CHANNELS_UNSERVED = frozenset({"quote", "book", "bar", "raw", "account"})
-OPERATIONS_UNSERVED = frozenset({"set", "replay", "ctl"})
+CHANNELS_UNSERVED = frozenset({"raw"})
+OPERATIONS_UNSERVED = frozenset({"replay", "ctl"})
 
-OperationId = int | str | None
 _SYMBOL = re.compile(r"[^\x00-\x20\"\\\x7f-\x9f]{1,64}", re.ASCII)
+_BOARD = re.compile(r"[A-Z0-9]{1,4}")
 _ORIGIN = re.compile(r"live|replay:[0-9]{1,18}")
-
-
-class ProtocolError(Exception):
-    """The peer's mistake: `code` of the protocol, the operation's `id`, a text that says found and expected."""
-
-    def __init__(self, code: str, message: str, *, id: OperationId = None, fatal: bool = False) -> None:
-        super().__init__(message)
-        self.code, self.message, self.id, self.fatal = code, message, id, fatal
-        self.retry_after_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,19 @@ class Subscribe:
     origin: str = LIVE
     timeliness: str | None = None  # None: the best that there is a right to
     resume: tuple[tuple[str, str, int], ...] = ()
+    boards: tuple[str, ...] = ()  # empty: all
+    fields: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetSubscription:
+    """None: as it is."""
+
+    id: OperationId
+    sid: int
+    conflate_ms: int | None = None
+    depth: int | None = None
+    on_slow: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +103,22 @@ class ListSubscriptions:
     channel: str | None = None
 
 
-Operation = Authenticate | Subscribe | Unsubscribe | Ping | ListSubscriptions
+Operation = Authenticate | Subscribe | SetSubscription | Unsubscribe | Ping | ListSubscriptions
 
 
 def parse(text: str | bytes) -> Operation:
-    """The operation in one inbound frame; raises ProtocolError."""
-    size = len(text) if isinstance(text, bytes) else len(text.encode("utf-8", "surrogatepass"))
-    if size > MESSAGE_BYTES_MAX:
-        raise ProtocolError("TOO_LARGE", f"a message holds at most {MESSAGE_BYTES_MAX} bytes, got {size}", fatal=True)
-    message = _object(text)
-    id_ = _id(message)
-    fields = _Fields(message, id_)
+    """The operation in one inbound text frame; raises ProtocolError."""
+    return _operation(json_message(text))
+
+
+def parse_packed(data: bytes) -> Operation:
+    """The operation in one inbound binary frame of `mdds.v1.msgpack`; raises ProtocolError."""
+    return _operation(packed_message(data))
+
+
+def _operation(message: dict[str, object]) -> Operation:
+    id_ = id_of(message)
+    fields = Fields(message, id_)
     name = fields.text("op", None, 32)
     reader = _READERS.get(name)
     if reader is None:
@@ -106,94 +130,7 @@ def parse(text: str | bytes) -> Operation:
     return operation
 
 
-def _object(text: str | bytes) -> dict[str, object]:
-    try:
-        decoded = text.decode("utf-8") if isinstance(text, bytes) else text
-        _check_depth(decoded)
-        message = json.loads(decoded, parse_constant=_refuse_constant, object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
-        raise ProtocolError("BAD_JSON", f"not a JSON object: {error}"[:200]) from None
-    if not isinstance(message, dict):
-        raise ProtocolError("BAD_JSON", f"expected a JSON object, got {_kind(message)}")
-    return message
-
-
-def _check_depth(text: str) -> None:
-    """Refuse deep nesting before the decoder sees it; brackets inside strings do not count."""
-    depth = 0
-    for bracket in re.sub(r'"(?:[^"\\]|\\.)*"', "", text):
-        if bracket in "[{":
-            depth += 1
-            if depth > DEPTH_MAX:
-                raise ValueError(f"nested deeper than {DEPTH_MAX}")
-        elif bracket in "]}":
-            depth -= 1
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a member is there twice")
-    return members
-
-
-def _id(message: Mapping[str, object]) -> OperationId:
-    value = message.get("id")
-    if value is None or (isinstance(value, str) and len(value) <= 64):
-        return value
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
-        return value
-    raise ProtocolError("BAD_PARAM", f"id: expected an integer or a text of at most 64 characters, got {_kind(value)}")
-
-
-class _Fields:
-    """The members of one operation, taken one by one; what is left at the end is an error."""
-
-    def __init__(self, message: dict[str, object], id_: OperationId) -> None:
-        self.id = id_
-        self._rest = {name: value for name, value in message.items() if name != "id"}
-
-    def fail(self, name: str, expected: str, found: object) -> NoReturn:
-        raise ProtocolError("BAD_PARAM", f"{name}: expected {expected}, got {_shown(found)}", id=self.id)
-
-    def take(self, name: str) -> object:
-        return self._rest.pop(name, None)
-
-    def text(self, name: str, default: str | None, characters_max: int) -> str:
-        value = self.take(name)
-        if value is None and default is not None:
-            return default
-        if not isinstance(value, str) or not 1 <= len(value) <= characters_max:
-            self.fail(name, f"a text of 1 to {characters_max} characters", value)
-        return value
-
-    def integer(self, name: str, default: int | None) -> int:
-        value = self.take(name)
-        if value is None and default is not None:
-            return default
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
-            self.fail(name, "an integer of at least 0", value)
-        return value
-
-    def boolean(self, name: str, default: bool) -> bool:
-        value = self.take(name)
-        if value is None:
-            return default
-        if not isinstance(value, bool):
-            self.fail(name, "true or false", value)
-        return value
-
-    def end(self) -> None:
-        if self._rest:
-            names = ", ".join(sorted(self._rest))[:100]
-            raise ProtocolError("BAD_PARAM", f"unknown member: {names}", id=self.id)
-
-
-def _channel(fields: _Fields, name: str) -> str:
+def _channel(fields: Fields, name: str) -> str:
     if name in CHANNELS:
         return name
     why = "is not served by this server yet" if name in CHANNELS_UNSERVED else "is unknown"
@@ -201,19 +138,27 @@ def _channel(fields: _Fields, name: str) -> str:
     raise ProtocolError("BAD_PARAM", f"ch: {name!r} {why}; served: {served}", id=fields.id)
 
 
-def _symbols(fields: _Fields) -> tuple[str, ...]:
+def _symbols(fields: Fields) -> tuple[str, ...]:
     found = fields.take("symbols")
     if not isinstance(found, list) or not 1 <= len(found) <= SYMBOLS_MAX:
         fields.fail("symbols", f"a list of 1 to {SYMBOLS_MAX} symbols", found)
     for symbol in found:
         if not isinstance(symbol, str) or not _SYMBOL.fullmatch(symbol):
             fields.fail("symbols", f"texts of 1 to {SYMBOL_CHARACTERS_MAX} characters without spaces or quotes", symbol)
+        if "*" in symbol[:-1]:
+            fields.fail("symbols", "an asterisk only at the end of a prefix", symbol)
     if "*" in found and len(found) > 1:
         fields.fail("symbols", '["*"] alone or names only', found)
-    return tuple(dict.fromkeys(found))
+    symbols = tuple(dict.fromkeys(found))
+    prefixes = tuple(symbol[:-1] for symbol in symbols if symbol.endswith("*"))
+    for symbol in symbols:
+        bare = symbol.removesuffix("*")
+        if any(bare.startswith(one) for one in prefixes if one != bare or not symbol.endswith("*")):
+            fields.fail("symbols", "each symbol once: a prefix of this list covers it already", symbol)
+    return symbols
 
 
-def _resume(fields: _Fields, symbols: tuple[str, ...]) -> tuple[tuple[str, str, int], ...]:
+def _resume(fields: Fields, symbols: tuple[str, ...]) -> tuple[tuple[str, str, int], ...]:
     found = fields.take("resume")
     if found is None:
         return ()
@@ -221,7 +166,8 @@ def _resume(fields: _Fields, symbols: tuple[str, ...]) -> tuple[tuple[str, str, 
         fields.fail("resume", 'an object {"SYMBOL": ["epoch", n]}', found)
     points = []
     for symbol, point in found.items():
-        if symbol not in symbols:
+        covered = any(one.endswith("*") and symbol.startswith(one[:-1]) for one in symbols)
+        if not (symbol in symbols or covered) or not _SYMBOL.fullmatch(symbol) or symbol.endswith("*"):
             fields.fail("resume", "symbols of this sub", symbol)
         match point:
             case [str(epoch), int(number)] if len(epoch) <= 64 and not isinstance(number, bool) and number >= 0:
@@ -231,7 +177,7 @@ def _resume(fields: _Fields, symbols: tuple[str, ...]) -> tuple[tuple[str, str, 
     return tuple(points)
 
 
-def _authenticate(fields: _Fields) -> Authenticate:
+def _authenticate(fields: Fields) -> Authenticate:
     key, token = fields.take("key"), fields.take("token")
     secret = key if token is None else token
     if (key is not None and token is not None) or not isinstance(secret, str) or not secret:
@@ -241,50 +187,86 @@ def _authenticate(fields: _Fields) -> Authenticate:
     return Authenticate(fields.id, secret)
 
 
-def _subscribe(fields: _Fields) -> Subscribe:
+def _subscribe(fields: Fields) -> Subscribe:
     channel = _channel(fields, fields.text("ch", None, 32))
     symbols = _symbols(fields)
-    depth = fields.take("depth")
-    if depth is not None:
-        if channel != "depth":
-            fields.fail("depth", "no depth on this channel", depth)
-        if isinstance(depth, bool) or depth not in DEPTHS:
-            fields.fail("depth", f"one of {DEPTHS}", depth)
-    conflate_ms = fields.integer("conflate_ms", 0)
-    if conflate_ms not in CONFLATE_MS:
-        fields.fail("conflate_ms", f"one of {CONFLATE_MS}", conflate_ms)
-    on_slow = fields.take("on_slow")
-    if on_slow is not None and on_slow not in ON_SLOW:
-        fields.fail("on_slow", f"one of {ON_SLOW}", on_slow)
+    depth = _depth(fields)
+    if depth is not None and channel not in CHANNELS_OF_DEPTH:
+        fields.fail("depth", "no depth on this channel", depth)
     origin = fields.text("origin", LIVE, 32)
     if not _ORIGIN.fullmatch(origin):
         fields.fail("origin", "live or replay:<number>", origin)
-    timeliness = fields.take("timeliness")
-    if timeliness is not None and timeliness not in TIMELINESS:
-        fields.fail("timeliness", f"one of {TIMELINESS}", timeliness)
     return Subscribe(
         id=fields.id,
         channel=channel,
         symbols=symbols,
-        depth=depth if isinstance(depth, int) else None,
+        depth=depth,
         snapshot=fields.boolean("snapshot", True),
-        conflate_ms=conflate_ms,
-        on_slow=on_slow if isinstance(on_slow, str) else None,
+        conflate_ms=_conflate_ms(fields) or 0,
+        on_slow=_choice(fields, "on_slow", ON_SLOW),
         origin=origin,
-        timeliness=timeliness if isinstance(timeliness, str) else None,
+        timeliness=_choice(fields, "timeliness", TIMELINESS),
         resume=_resume(fields, symbols),
+        boards=_boards(fields),
+        fields=_choice(fields, "fields", FIELDS),
     )
 
 
-def _unsubscribe(fields: _Fields) -> Unsubscribe:
+def _set(fields: Fields) -> SetSubscription:
+    sid = fields.integer("sid", None)
+    on_slow = _choice(fields, "on_slow", ON_SLOW)
+    return SetSubscription(fields.id, sid, _conflate_ms(fields), _depth(fields), on_slow)
+
+
+def _depth(fields: Fields) -> int | None:
+    """0 is every level there is."""
+    depth = fields.take("depth")
+    if depth is None:
+        return None
+    if depth == DEPTH_FULL:
+        return 0
+    if isinstance(depth, bool) or not isinstance(depth, int) or depth not in DEPTHS:
+        fields.fail("depth", f"one of {DEPTHS} or {DEPTH_FULL!r}", depth)
+    return depth
+
+
+def _conflate_ms(fields: Fields) -> int | None:
+    value = fields.take("conflate_ms")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value not in CONFLATE_MS:
+        fields.fail("conflate_ms", f"one of {CONFLATE_MS}", value)
+    return value
+
+
+def _choice(fields: Fields, name: str, choices: tuple[str, ...]) -> str | None:
+    value = fields.take(name)
+    if value is not None and value not in choices:
+        fields.fail(name, f"one of {choices}", value)
+    return value if isinstance(value, str) else None
+
+
+def _boards(fields: Fields) -> tuple[str, ...]:
+    found = fields.take("boards")
+    if found is None:
+        return ()
+    if not isinstance(found, list) or not 1 <= len(found) <= BOARDS_MAX:
+        fields.fail("boards", f"a list of 1 to {BOARDS_MAX} boards", found)
+    for board in found:
+        if not isinstance(board, str) or not _BOARD.fullmatch(board):
+            fields.fail("boards", "board codes like G1", board)
+    return tuple(sorted(set(found)))
+
+
+def _unsubscribe(fields: Fields) -> Unsubscribe:
     return Unsubscribe(fields.id, fields.integer("sid", None))
 
 
-def _ping(fields: _Fields) -> Ping:
+def _ping(fields: Fields) -> Ping:
     return Ping(fields.id)
 
 
-def _list(fields: _Fields) -> ListSubscriptions:
+def _list(fields: Fields) -> ListSubscriptions:
     name = fields.take("ch")
     if name is None:
         return ListSubscriptions(fields.id)
@@ -293,22 +275,11 @@ def _list(fields: _Fields) -> ListSubscriptions:
     return ListSubscriptions(fields.id, _channel(fields, name))
 
 
-_READERS: dict[str, Callable[[_Fields], Operation]] = {
+_READERS: dict[str, Callable[[Fields], Operation]] = {
     "auth": _authenticate,
     "sub": _subscribe,
+    "set": _set,
     "unsub": _unsubscribe,
     "ping": _ping,
     "list": _list,
 }
-
-
-def _kind(value: object) -> str:
-    names = {dict: "an object", list: "a list", str: "a text", bool: "a boolean", type(None): "null"}
-    return names.get(type(value), "a number")
-
-
-def _shown(value: object) -> str:
-    """A found value for an error text: scalars as they are, cut; containers by their kind and length."""
-    if isinstance(value, list | dict):
-        return f"{_kind(value)} of {len(value)}"
-    return repr(value)[:80]

@@ -15,8 +15,9 @@ CUT_S = 2.0  # for a send under way when the session is cut; then it is cancelle
 class AsgiSink:
     """Writable while nothing is being sent: what arrives meanwhile waits in the outbox, which is bounded."""
 
-    def __init__(self, send: Send, on_writable: Callable[[], None]) -> None:
+    def __init__(self, send: Send, on_writable: Callable[[], None], *, binary: bool = False) -> None:
         self._send = send
+        self._binary = binary
         self._on_writable = on_writable
         self._frames: list[bytes] = []  # of one flush; empty again before the next is taken
         self._close: tuple[int, str] | None = None
@@ -54,7 +55,8 @@ class AsgiSink:
 
     async def _send_frames(self, frames: list[bytes]) -> None:
         for frame in frames:
-            await self._send({"type": "websocket.send", "text": frame.decode()})
+            message: dict[str, object] = {"bytes": frame} if self._binary else {"text": frame.decode()}
+            await self._send({"type": "websocket.send"} | message)
 
     async def _until_sent_or_cut(self, sending: asyncio.Future[None]) -> None:
         while not sending.done():

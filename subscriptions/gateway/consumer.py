@@ -17,6 +17,7 @@ from subscriptions.entitlements import Grant
 from subscriptions.gateway import replies
 from subscriptions.gateway.asgi_sink import AsgiSink
 from subscriptions.gateway.edges import Keys
+from subscriptions.gateway.encodings import JsonFrames, PackedFrames
 from subscriptions.gateway.handshake import Offer, read_offer
 from subscriptions.gateway.layer import Seat, Sink, StreamLayer
 from subscriptions.gateway.wire import EXTENSION, GatewayProtocol, WireSink
@@ -24,6 +25,7 @@ from subscriptions.protocol import ProtocolError
 
 log = logging.getLogger(__name__)
 
+FILL_WAIT_S = 5.0  # for the history of a gateway that has just started; then a sub goes on without
 FAILED_LOGIN_DELAY_S = 0.5  # before a bad key is told so: a crash loop with one costs the client, not us
 
 
@@ -133,13 +135,14 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]
     def _take_seat(self, offer: Offer) -> Seat:
         extensions = self.scope.get("extensions") or {}
         door = extensions.get(EXTENSION)
+        frames = PackedFrames if offer.subprotocol == protocol.SUBPROTOCOL_MSGPACK else JsonFrames
         sink: Sink
         if isinstance(door, GatewayProtocol):
-            sink = WireSink(door, self._flush)
+            sink = WireSink(door, self._flush, binary=frames.binary)
         else:
-            sink = AsgiSink(self.send, self._flush)
+            sink = AsgiSink(self.send, self._flush, binary=frames.binary)
             self.writer = asyncio.create_task(sink.run(), name=f"writer {self.channel_name}")
-        self.seat = self.layer.open_seat(self.channel_name, sink)
+        self.seat = self.layer.open_seat(self.channel_name, sink, frames=frames)
         self.seat.session.address = offer.address or ""
         return self.seat
 
@@ -166,17 +169,18 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]
         )  # fmt: skip
 
     async def _serve(self, seat: Seat, event: dict[str, Any], *, retry_after_ms: int) -> None:
-        text = event.get("text")
-        if text is None:
-            raise ProtocolError("BAD_JSON", "expected a text frame with a JSON object, got a binary frame")
-        operation = protocol.parse(text)
+        operation = _parse(event, packed=seat.outbox.frames.binary)
         if retry_after_ms:
             refused = ProtocolError("RATE_LIMIT", "too many operations", id=operation.id)
             refused.retry_after_ms = retry_after_ms
             raise refused
         match operation:
             case protocol.Subscribe():
-                seat.session.subscribe(operation)
+                await self._until_filled(operation)
+                if not seat.cut:
+                    seat.session.subscribe(operation)
+            case protocol.SetSubscription():
+                seat.session.change(operation)
             case protocol.Unsubscribe():
                 seat.session.unsubscribe(operation)
             case protocol.Ping():
@@ -185,6 +189,19 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]
                 seat.session.list(operation)
             case protocol.Authenticate():
                 await self._upgrade(seat, operation)
+
+    async def _until_filled(self, operation: protocol.Subscribe) -> None:
+        """A gateway that has just started fetches the last seconds first: a resume before that would see a gap, and
+        a subscriber would take old records for new ones."""
+        if self.layer.filled.is_set():
+            return
+        try:
+            await asyncio.wait_for(self.layer.filled.wait(), FILL_WAIT_S)
+        except TimeoutError:
+            if operation.resume:
+                error = ProtocolError("FEED_DOWN", "the feed is not there yet: resume later", id=operation.id)
+                error.retry_after_ms = random.randint(500, 5_000)
+                raise error from None
 
     async def _upgrade(self, seat: Seat, operation: protocol.Authenticate) -> None:
         """The `auth` operation: an anonymous session takes the rights of a key."""
@@ -217,3 +234,13 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]
         headers = [(b"content-type", b"application/json")]
         await self.send({"type": "websocket.http.response.start", "status": status, "headers": headers})
         await self.send({"type": "websocket.http.response.body", "body": body})
+
+
+def _parse(event: dict[str, Any], *, packed: bool) -> protocol.Operation:
+    """A text frame holds JSON, also in a session that is answered in msgpack; a binary one msgpack, only there."""
+    text, data = event.get("text"), event.get("bytes")
+    if text is not None:
+        return protocol.parse(text)
+    if packed and data is not None:
+        return protocol.parse_packed(data)
+    raise ProtocolError("BAD_JSON", "expected a text frame with a JSON object, got a binary frame")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from subscriptions.entitlements import Grant, effective_access, holds
+from subscriptions.entitlements import LEVEL_MAX, Grant, ProductRule, effective_access, holds
+from subscriptions.gateway.following import WILDCARD
 from subscriptions.gateway.heads import LIVE
-from subscriptions.gateway.hub import FULL, WILDCARD
 from subscriptions.gateway.origins import delay_of, delayed_origin
+from subscriptions.gateway.views import FULL
 from subscriptions.protocol import Subscribe
 
 DEPTH_OF_IMAGES = 10  # a depth image carries at most ten levels: a right to ten or more is not cut
@@ -31,8 +32,8 @@ def access(grant: Grant, channel: str, *, symbol: str, market: str | None, at_ns
     In a delayed origin a right is enough that is delayed by no more than it.
     """
     delay_s = delay_of(origin)
-    if symbol == WILDCARD and channel != "account":
-        return _access_to_all(grant, channel, at_ns=at_ns, delay_s=delay_s)
+    if symbol.endswith(WILDCARD) and channel != "account":
+        return _access_to_all(grant, channel, pattern=symbol, at_ns=at_ns, delay_s=delay_s)
     timeliness = "delayed" if delay_s else "realtime"
     decision = effective_access(grant, channel, symbol=symbol, market=market, at_ns=at_ns, timeliness=timeliness)
     if not decision.allowed:
@@ -57,12 +58,13 @@ def placed(operation: Subscribe, accesses: Iterable[Access]) -> Subscribe:
     return replace(operation, origin=delayed_origin(max(delays)))
 
 
-def _access_to_all(grant: Grant, channel: str, *, at_ns: int, delay_s: int) -> Access:
-    """`*` needs a current rule that names no symbols; each stream is asked for again when it is joined."""
-    rules = [rule for rule in grant.rules if channel in rule.channels and rule.symbols is None]
+def _access_to_all(grant: Grant, channel: str, *, pattern: str, at_ns: int, delay_s: int) -> Access:
+    """`*` needs a current rule that names no symbols, a prefix one that names none or some of its own; each stream is
+    asked for again when it is joined."""
+    rules = [rule for rule in grant.rules if channel in rule.channels and _opens(rule, pattern)]
     if not rules or (grant.ends_ns is not None and at_ns >= grant.ends_ns):
         code = "CONTRACT_ENDED" if rules else "NOT_ENTITLED"
-        return Access(_code(grant, code), f"no current product opens every symbol of {channel}")
+        return Access(_code(grant, code), f"no current product opens {pattern} of {channel}")
     current = [rule for rule in rules if holds(rule, at_ns)]
     if not current:
         return Access("CONTRACT_ENDED", f"{rules[0].rule} is outside its dates")
@@ -74,12 +76,18 @@ def _access_to_all(grant: Grant, channel: str, *, at_ns: int, delay_s: int) -> A
     return Access(None, best.rule, _level(channel, best.level), best.delay_s)
 
 
+def _opens(rule: ProductRule, pattern: str) -> bool:
+    names = rule.symbols
+    return names is None or (pattern != WILDCARD and any(name.startswith(pattern[:-1]) for name in names))
+
+
 def _code(grant: Grant, code: str) -> str:
     return "AUTH_REQUIRED" if not grant.key_id and code == "NOT_ENTITLED" else code
 
 
 def _level(channel: str, level: int) -> int:
-    if channel != "depth" or level >= DEPTH_OF_IMAGES:
+    whole = LEVEL_MAX if channel == "book" else DEPTH_OF_IMAGES
+    if channel not in ("depth", "book") or level >= whole:
         return FULL
     return max(1, level)
 

@@ -43,3 +43,9 @@ def cut_depth(line: bytes, level: int) -> bytes:
         if len(entries) > level:
             line = line[:start] + b"],".join(entries[:level]) + b"]" + line[end + 1 :]
     return line
+
+
+def epoch_order(epoch: bytes) -> tuple[int, int]:
+    """`20261120-10` comes after `20261120-9`; what is no epoch of ours comes first."""
+    day, _, count = epoch.partition(b"-")
+    return (int(day), int(count or 0)) if day.isdigit() and (count.isdigit() or not count) else (0, 0)

@@ -1,306 +1,210 @@
-"""The hub: which outboxes follow which stream, and the fan-out of PARSED records to them.
+"""The hub: the fan-out of PARSED records to everybody who follows them (who that is: `membership.py`).
 
-Theory of operation. A stream is (origin, stream key); `live` and each replay are apart and share nothing. A stream has
-one variant per depth level that somebody follows; a record is cut once per variant, whoever follows it. A variant
-holds the bound `append` of each member's outbox, so one delivery is one call. Rights are checked when a member joins,
-when the hub is told that they changed, and when the market of a stream turns out to be another one; never per record.
+Theory of operation. A stream is (origin, stream key); `live`, each delay and each replay are apart and share nothing. A
+stream has one variant for each view of it that somebody follows (`variants.py`); a record is made once per variant,
+whoever follows it. A variant holds the bound `append` of each member's outbox, so one delivery is one call. Rights are
+checked when a member joins, when the hub is told that they changed, and when the market of a stream turns out to be
+another one; never per record. A member that is behind (`catch_up.py`) is in no variant until it has caught up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
-from subscriptions.gateway.heads import HEAD, LIVE, Identity, cut_depth, image_identity
-from subscriptions.gateway.origins import lasting
-from subscriptions.gateway.outbox import Outbox, StreamName
+from subscriptions.gateway.catch_up import CatchUp
+from subscriptions.gateway.following import LIVE_NOW, Began, Denied, Follow, Member, stream_name
+from subscriptions.gateway.heads import HEAD, LIVE, epoch_order, image_identity
+from subscriptions.gateway.history import ENTRY_BYTES, Histories, History
+from subscriptions.gateway.membership import Membership
+from subscriptions.gateway.stream import Stream
+from subscriptions.gateway.variants import variant_of
+from subscriptions.gateway.views import SOURCE_CHANNEL, View
 from subscriptions.protocol import CHANNELS_OF_IMAGES
-
-STREAMS_MAX = 200_000  # live streams known; past it: records of further streams are counted in `refused` and not kept
-IMAGES_PER_STREAM_MAX = 64  # (board, MsgType) pairs; past it: the oldest pair's image goes
-FULL = 0  # the level of a variant that is not cut
-WILDCARD = "*"
 
 # What is kept for a new subscriber: every image, and of status the last event per (board, MsgType).
 _KEPT = frozenset(channel.encode() for channel in CHANNELS_OF_IMAGES | {"status"})
 
 
-@dataclass(slots=True, eq=False)
-class Member:
-    """One channel of the layer: outbox and rights, asked as `allows(origin, channel, symbol, market)` → level."""
-
-    name: str
-    outbox: Outbox
-    allows: Callable[[str, str, str, str | None], int | None]  # None: not entitled; FULL or a level otherwise
-    streams: dict[StreamName, int] = field(default_factory=dict)  # joined → level
-    named: set[StreamName] = field(default_factory=set)  # joined by name, not through a wildcard
-    wildcards: dict[tuple[str, str], int] = field(default_factory=dict)  # (origin, channel) → level wanted
-
-
-class Variant:
-    """The members that follow one stream at one level."""
-
-    __slots__ = ("appends", "members")
-
-    def __init__(self) -> None:
-        self.members: dict[str, Outbox] = {}
-        self.appends: list[Callable[[bytes], None]] | None = None  # rebuilt at the first record after a change
-
-
-class Stream:
-    __slots__ = ("channel", "epoch", "images", "key", "market", "number", "symbol", "variants")
-
-    def __init__(self, key: bytes, channel: str, symbol: str) -> None:
-        self.key, self.channel, self.symbol = key, channel, symbol
-        self.number = 0
-        self.epoch = b""
-        self.market: bytes | None = None
-        self.images: dict[Identity, bytes] = {}
-        self.variants: dict[int, Variant] = {}
-
-
-class Hub:
-    def __init__(self, *, on_denied: Callable[[str, str, Stream], None] | None = None) -> None:
-        self.on_denied = on_denied or (lambda name, origin, stream: None)  # a member lost a stream at fan-out
-        self.members: dict[str, Member] = {}
-        self.origins: dict[str, dict[bytes, Stream]] = {LIVE: {}}
-        self.symbols: set[str] = set()  # seen in live records
-        self.records_in = self.bytes_in = self.delivered = 0
-        self.unreadable = self.refused = self.unheard = 0
-        self._wild: dict[tuple[str, str], dict[str, Member]] = {}
-
-    # Members
-
-    def add_member(self, member: Member) -> None:
-        self.members[member.name] = member
-
-    def remove_member(self, name: str) -> None:
-        member = self.members.pop(name, None)
-        if member is None:
-            return
-        for origin, channel in list(member.wildcards):
-            self._forget_wildcard(member, origin, channel)
-        for origin, key in list(member.streams):
-            self._detach(member, origin, key)
-
-    def join(self, name: str, origin: str, stream: tuple[bytes, str, str], *, level: int = FULL) -> Stream | None:
-        """Follow one stream `(key, channel, symbol)`; None when the member is gone or the bound is met."""
-        member = self.members.get(name)
-        found = self._stream(origin, *stream) if member is not None else None
-        if member is not None and found is not None:
-            self._attach(member, origin, found, level)
-            member.named.add((origin, found.key))
-        return found
-
-    def leave(self, name: str, origin: str, key: bytes) -> None:
-        member = self.members.get(name)
-        if member is None:
-            return
-        member.named.discard((origin, key))
-        stream = self.origins.get(origin, {}).get(key)
-        if stream is not None and (origin, stream.channel) in member.wildcards:
-            return
-        self._detach(member, origin, key)
-
-    def join_all(self, name: str, origin: str, channel: str, *, level: int = FULL) -> list[Stream]:
-        """Follow every stream of a channel that the member may see, those to come included."""
-        member = self.members[name]
-        member.wildcards[(origin, channel)] = level
-        self._wild.setdefault((origin, channel), {})[name] = member
-        if origin != LIVE:
-            self.origins.setdefault(origin, {})
-        joined = []
-        for stream in list(self.origins.get(origin, {}).values()):
-            if stream.channel == channel and self._admit(member, origin, stream):
-                joined.append(stream)
-        return joined
-
-    def leave_all(self, name: str, origin: str, channel: str) -> None:
-        member = self.members.get(name)
-        if member is None:
-            return
-        self._forget_wildcard(member, origin, channel)
-        streams = self.origins.get(origin, {})
-        for joined_origin, key in list(member.streams):
-            if joined_origin == origin and (origin, key) not in member.named and streams[key].channel == channel:
-                self._detach(member, origin, key)
-        self._drop_if_unheard(origin)
-
-    def recheck(self, name: str) -> list[tuple[str, Stream]]:
-        """Ask the rights of one member again for all it follows; the streams it lost."""
-        member = self.members.get(name)
-        if member is None:
-            return []
-        lost = []
-        for (origin, key), level in list(member.streams.items()):
-            stream = self.origins[origin][key]
-            granted = self._allowed(member, origin, stream)
-            if granted is None:
-                member.named.discard((origin, key))
-                self._detach(member, origin, key)
-                lost.append((origin, stream))
-            elif granted != FULL and (level == FULL or granted < level):
-                self._attach(member, origin, stream, granted)
-        for origin, channel in member.wildcards:
-            for stream in list(self.origins.get(origin, {}).values()):
-                if stream.channel == channel and (origin, stream.key) not in member.streams:
-                    self._admit(member, origin, stream)
-        return lost
-
-    def images(self, origin: str, key: bytes, *, level: int = FULL) -> list[bytes]:
-        """The last images of a live or delayed stream, oldest first, at a level."""
-        stream = self.origins.get(origin, {}).get(key) if lasting(origin) else None
-        if stream is None:
-            return []
-        return [line if level == FULL else cut_depth(line, level) for line in stream.images.values()]
-
-    def restore(self, member: Member) -> None:
-        """Give a member that caught up the last images of the streams whose images it lost."""
-        outbox = member.outbox
-        for _, key in outbox.lost:  # a delayed record has the bytes of its live one: the outbox cannot tell them apart
-            for origin in self.origins:
-                level = member.streams.get((origin, key)) if lasting(origin) else None
-                if level is not None:
-                    outbox.pending.extend(self.images(origin, key, level=level))
-        outbox.lost.clear()
-
-    # Fan-out
+class Hub(Membership):
+    def __init__(self, *, histories: Histories | None = None) -> None:
+        super().__init__()
+        self.histories = histories or Histories()
+        self.catch_up = CatchUp(self)
+        self.records_in = self.bytes_in = self.messages = 0
+        self.unreadable = self.unheard = self.repeated = 0
 
     def publish(self, body: bytes, origin: str = LIVE) -> int:
         """Hand the records of one PARSED message to everybody who follows them; how many records it held."""
-        lines = body.split(b"\n")
-        if lines and not lines[-1]:
-            lines.pop()
-        self.records_in += len(lines)
-        self.bytes_in += len(body)
+        lines = self._lines(body)
         streams = self.origins.get(origin)
         if streams is None:  # a replay that nobody follows
             self.unheard += len(lines)
             return len(lines)
-        kept = lasting(origin)
+        self.messages += 1
+        age, kept_bytes, length_max, records_max = (
+            self.messages,
+            0,
+            self.histories.length_max,
+            self.histories.records_max,
+        )
         for line in lines:
             head = HEAD.match(line)
             if head is None:
                 self.unreadable += 1
                 continue
-            stream = streams.get(head[1]) or self._first_record(origin, streams, head[1], head[2], head[3])
+            stream = streams.get(head[1]) or self._first_record(origin, streams, head[2], head[3])
             if stream is None:
                 continue
+            number = int(head[4])
             if head[5] != stream.epoch:
-                stream.epoch = head[5]
-                stream.images.clear()
-            stream.number = int(head[4])
+                self._begin_epoch(origin, stream, head[5])
+            elif number <= stream.number and stream.ordered and not self._begins_again(stream):
+                self.repeated += 1
+                continue
             if head[8] != stream.market:
                 self._market_changed(origin, stream, head[8])
-            if kept and head[2] in _KEPT:
-                self._keep(stream, image_identity(head), line)
-            for level, variant in stream.variants.items():
-                appends = variant.appends
-                if appends is None:
-                    appends = variant.appends = [outbox.pending.append for outbox in variant.members.values()]
-                self.delivered += len(appends)
-                text = line if level == FULL else cut_depth(line, level)
-                for append in appends:
-                    append(text)
+            if stream.late is not None:
+                self.catch_up.settle_late(stream, number)
+            stream.number = number
+            identity = None
+            if head[2] in _KEPT:
+                identity = image_identity(head)
+                stream.keep(identity, line)
+            history = stream.history
+            if history is not None:
+                history.append((number, line, identity, age))
+                kept_bytes += len(line) + ENTRY_BYTES
+                if len(history) >= length_max:
+                    kept_bytes -= history.cut(len(history) - records_max)
+            fanout = stream.fanout
+            if fanout is None:
+                fanout = stream.served()
+            for variant in fanout:
+                if variant.plain:
+                    appends = variant.appends
+                    if appends is None:
+                        appends = variant.appends = [outbox.pending.append for outbox in variant.members.values()]
+                    self.delivered += len(appends)
+                    for append in appends:
+                        append(line)
+                else:
+                    self.delivered += variant.push(head, line)
+        self.histories.bytes += kept_bytes
+        if self.histories.bytes > self.histories.bytes_max:
+            self.histories.keep_within(self._histories, age=age)
         return len(lines)
 
-    def close_origin(self, origin: str) -> None:
-        """Forget a replay that nobody follows any more."""
-        self._drop_if_unheard(origin)
+    def _lines(self, body: bytes) -> list[bytes]:
+        lines = body.split(b"\n")
+        if lines and not lines[-1]:
+            lines.pop()
+        self.records_in += len(lines)
+        self.bytes_in += len(body)
+        return lines
 
-    def _keep(self, stream: Stream, identity: Identity, line: bytes) -> None:
-        images = stream.images
-        images.pop(identity, None)  # the newest is the last, as a subscriber will read them
-        if len(images) >= IMAGES_PER_STREAM_MAX:
-            del images[next(iter(images))]
-        images[identity] = line
+    def flush_bucket(self, bucket_ms: int) -> None:
+        """Deliver what waits in the variants of a conflation bucket."""
+        for variant in self.waiting.pop(bucket_ms, ()):
+            self.delivered += variant.flush()
 
-    def _first_record(
-        self, origin: str, streams: dict[bytes, Stream], key: bytes, channel: bytes, symbol: bytes
-    ) -> Stream | None:
-        stream = self._stream(origin, key, channel.decode(), symbol.decode())
+    def expect_restart(self, origin: str) -> None:
+        """A parser began a numbering from nothing: lower numbers of this epoch are no repetitions."""
+        for stream in self.origins.get(origin, {}).values():
+            stream.restarted = True
+
+    def keep_image(self, line: bytes) -> bool:
+        """Warm up: take a last image from elsewhere, unless what is known of its stream is as new. No delivery."""
+        head = HEAD.match(line)
+        stream = self._first_record(LIVE, self.origins[LIVE], head[2], head[3]) if head is not None else None
+        if head is None or stream is None or head[2] not in _KEPT or stream.history:
+            return False
+        if stream.epoch not in (b"", head[5]):
+            if epoch_order(stream.epoch) > epoch_order(head[5]):
+                return False
+            self._forget(stream)
+        stream.epoch, stream.market = head[5], head[8]
+        stream.number = max(stream.number, int(head[4]))
+        stream.keep(image_identity(head), line)
+        self.symbols.add(stream.symbol)
+        return True
+
+    def images(self, origin: str, key: bytes) -> list[bytes]:
+        """The last images of a stream by its key, oldest first; of a view too, whether somebody follows it or not."""
+        _, _, _, channel, _, _, _, symbol, _ = key.decode().split('"', 8)
+        stream = self.origins.get(origin, {}).get(View(SOURCE_CHANNEL.get(channel, channel)).key(symbol))
+        if stream is None:
+            return []
+        return variant_of(View(channel), stream, on_waiting=lambda variant: None).images(stream)
+
+    def restore(self, member: Member, *, now_ns: int) -> None:
+        """Give a member whose socket took everything the images it lost, and the next of what it missed."""
+        outbox = member.outbox
+        for name in outbox.lost:
+            follow = member.follows.get(name)
+            if follow is not None and follow.state == LIVE_NOW:
+                outbox.pending.extend(self.snapshot(follow))
+        outbox.lost.clear()
+        if member.behind:
+            self.catch_up.pull(member, now_ns=now_ns)
+
+    # Parts of fan-out
+
+    def _first_record(self, origin: str, streams: dict[bytes, Stream], channel: bytes, symbol: bytes) -> Stream | None:
+        stream = self.stream(origin, channel.decode(), symbol.decode())
         if stream is None:
             self.refused += 1
         return stream
 
-    def _stream(self, origin: str, key: bytes, channel: str, symbol: str) -> Stream | None:
-        streams = self.origins.setdefault(origin, {})
-        stream = streams.get(key)
-        if stream is None:
-            if len(streams) >= STREAMS_MAX:
-                return None
-            stream = streams[key] = Stream(key, channel, symbol)
-            for member in list(self._wild.get((origin, channel), {}).values()):
-                self._admit(member, origin, stream)
-        return stream
+    def _begins_again(self, stream: Stream) -> bool:
+        """Whether a number that was there before is the first of a new numbering (a parser that lost its state)."""
+        begins, stream.restarted = stream.restarted, False
+        if begins:
+            self._forget(stream)
+        return begins
+
+    def _begin_epoch(self, origin: str, stream: Stream, epoch: bytes) -> None:
+        """A new numbering: what was kept of the old one is of no use to anybody."""
+        first = not stream.epoch
+        self._forget(stream)
+        stream.epoch = epoch
+        if first:
+            for member, follow in self.followers(origin, stream):
+                member.heard(Began(follow))
+
+    def _forget(self, stream: Stream) -> None:
+        for variant in stream.variants.values():
+            self.delivered += variant.renew()
+        stream.number = 0
+        stream.images.clear()
+        if stream.history is not None:
+            self.histories.bytes -= stream.history.forget()
 
     def _market_changed(self, origin: str, stream: Stream, market: bytes | None) -> None:
         """The market decides who may see a stream: ask again for its members and for the wildcards."""
-        stream.market = market
+        first, stream.market = stream.market is None, market
         if origin == LIVE:
             self.symbols.add(stream.symbol)
-        for variant in list(stream.variants.values()):
-            for name in list(variant.members):
-                member = self.members[name]
-                if self._allowed(member, origin, stream) is None:
-                    member.named.discard((origin, stream.key))
-                    self._detach(member, origin, stream.key)
-                    self.on_denied(name, origin, stream)
+        for member, follow in self.followers(origin, stream, behind=not first):
+            if member.allows(origin, follow.view.channel, stream) is None:
+                self.detach(member, follow, keep_origin=True)
+                member.heard(Denied(follow))
         for member in list(self._wild.get((origin, stream.channel), {}).values()):
-            if (origin, stream.key) not in member.streams:
-                self._admit(member, origin, stream)
+            self._admit_wilds(member, origin, stream)
 
-    def _allowed(self, member: Member, origin: str, stream: Stream) -> int | None:
-        market = stream.market.decode() if stream.market else None
-        return member.allows(origin, stream.channel, stream.symbol, market)
+    def followers(self, origin: str, stream: Stream, *, behind: bool = False) -> list[tuple[Member, Follow]]:
+        """Everybody who is in a variant of the stream or waits for it; with `behind` also who catches up with it."""
+        found = []
+        for view, variant in stream.variants.items():
+            name = stream_name(origin, view.key(stream.symbol))
+            found += [(member, member.follows[name]) for member in map(self.members.__getitem__, variant.members)]
+        found += [(self.members[name], follow) for (name, _), follow in (stream.late or {}).items()]
+        if behind:
+            for member in self.members.values():
+                found += [(member, follow) for follow in member.behind.values() if follow.stream is stream]
+        return found
 
-    def _admit(self, member: Member, origin: str, stream: Stream) -> bool:
-        """Let a wildcard member follow a stream if its rights allow; a stream without a known market waits for it."""
-        granted = self._allowed(member, origin, stream)
-        if granted is None:
-            return False
-        wanted = member.wildcards[(origin, stream.channel)]
-        self._attach(member, origin, stream, _lower(wanted, granted))
-        return True
-
-    def _attach(self, member: Member, origin: str, stream: Stream, level: int) -> None:
-        before = member.streams.get((origin, stream.key))
-        if before == level:
-            return
-        if before is not None:
-            self._detach(member, origin, stream.key)
-        variant = stream.variants.setdefault(level, Variant())
-        variant.members[member.name] = member.outbox
-        variant.appends = None
-        member.streams[(origin, stream.key)] = level
-
-    def _detach(self, member: Member, origin: str, key: bytes) -> None:
-        level = member.streams.pop((origin, key), None)
-        if level is None:
-            return
-        stream = self.origins[origin][key]
-        variant = stream.variants[level]
-        del variant.members[member.name]
-        variant.appends = None
-        if not variant.members:
-            del stream.variants[level]
-        self._drop_if_unheard(origin)
-
-    def _forget_wildcard(self, member: Member, origin: str, channel: str) -> None:
-        member.wildcards.pop((origin, channel), None)
-        members = self._wild.get((origin, channel), {})
-        members.pop(member.name, None)
-        if not members:
-            self._wild.pop((origin, channel), None)
-
-    def _drop_if_unheard(self, origin: str) -> None:
-        """Replay streams live as long as somebody follows them."""
-        if lasting(origin) or origin not in self.origins or any(place == origin for place, _ in self._wild):
-            return
-        if not any(stream.variants for stream in self.origins[origin].values()):
-            del self.origins[origin]
-
-
-def _lower(wanted: int, granted: int) -> int:
-    """The level of a stream: FULL (0) is above every other."""
-    return min((level for level in (wanted, granted) if level != FULL), default=FULL)
+    def _histories(self) -> Iterator[History]:
+        for streams in self.origins.values():
+            for stream in streams.values():
+                if stream.history:
+                    yield stream.history

@@ -44,11 +44,16 @@ class Intake:
     async def run(self) -> None:
         """Until cancelled."""
         subscription = self.source.consume_parsed(self.name, on_reconnect=self._reconnected.set)
+        if self.layer.settings.fill_s:
+            self.layer.filled.clear()
+            self._published_ns = time.time_ns() - int(self.layer.settings.fill_s * 1e9)
+            self._reconnected.set()  # what `_after_reconnects` fetches is the history
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._consume(subscription), name=f"{self.name} consume")
                 group.create_task(self._after_reconnects(), name=f"{self.name} refetch")
         finally:
+            self.layer.filled.set()
             with contextlib.suppress(ConnectionError):
                 await subscription.close()
 
@@ -92,10 +97,11 @@ class Intake:
             async for delivery in self.source.refetch_parsed(self._published_ns - REFETCH_OVERLAP_NS):
                 self.take(delivery)
                 if int(str(delivery.headers.get("t_pub") or 0)) > until_ns:
-                    return
+                    break
                 if time.monotonic() - busy_since >= YIELD_EVERY_S:
                     await asyncio.sleep(0)
                     busy_since = time.monotonic()
+            self.layer.filled.set()
         except ConnectionError as error:
             log.warning("%s: %s; trying again", self.name, error)
             self._reconnected.set()
@@ -117,6 +123,8 @@ class Intake:
             if not body:
                 return
         origin = str(headers["origin"])
+        if placement.restarted:
+            self.layer.hub.expect_restart(origin)
         self.layer.publish(body, origin)
         if origin == LIVE:
             now_ns = self.layer.clock_ns()

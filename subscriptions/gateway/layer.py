@@ -22,11 +22,14 @@ from channels.layers import BaseChannelLayer, get_channel_layer
 from subscriptions.close_codes import CloseCode, close_reason
 from subscriptions.entitlements import Grant
 from subscriptions.gateway.catalog import Catalog
+from subscriptions.gateway.encodings import Frames, JsonFrames
+from subscriptions.gateway.following import stream_name
 from subscriptions.gateway.heads import LIVE, stream_key
-from subscriptions.gateway.hub import FULL, Hub, Stream
+from subscriptions.gateway.hub import Hub
 from subscriptions.gateway.outbox import Outbox
 from subscriptions.gateway.session import Session
 from subscriptions.gateway.totals import Totals
+from subscriptions.gateway.views import FULL, View
 
 FLUSH_BYTES_MAX = 262_144  # fanned out since the last tick; past it the intake ticks at once, so outboxes stay bounded
 RETRY_AFTER_MS = (500, 5_000)  # jitter of a reconnect
@@ -37,6 +40,7 @@ class GatewaySettings:
     flush_ms: int = 10
     outbox_bytes_max: int = 1_048_576
     heartbeat_s: int = 15
+    fill_s: float = 30.0  # of PARSED fetched at the start, for resumes from before it; 0: none
     origins: tuple[str, ...] = ()  # browser origins allowed beside the gateway's own host
     sessions_max: int = 20_000  # of the process; past it: OVERLOADED
     authenticate_s: float = 10.0  # without a key and without a subscription for longer: close 4401
@@ -76,15 +80,18 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
         super().__init__(expiry=expiry, capacity=capacity)
         self.clock_ns = clock_ns
         self.settings = GatewaySettings()
-        self.hub = Hub(on_denied=self._denied)
+        self.hub = Hub()
         self.catalog = Catalog(self.hub.symbols)
         self.seats: dict[str, Seat] = {}
         self.totals = Totals()
         self.closing = False
+        self.filled = asyncio.Event()  # cleared while an intake fetches the last seconds at its start
+        self.filled.set()
         self._sessions: Counter[str] = Counter()
         self._mailboxes: dict[str, Mailbox] = {}
         self._groups: dict[str, set[str]] = {}
         self._bytes_at_tick = 0
+        self._bucket_numbers: dict[int, int] = {}  # conflation bucket → number of the one that was flushed last
 
     # Data
 
@@ -99,9 +106,18 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
         """Write to every seat that has something and can take it; let the rest settle."""
         now_ns = self.clock_ns()
         self._bytes_at_tick = self.hub.bytes_in
+        self._flush_buckets(now_ns // 1_000_000)
         for seat in list(self.seats.values()):
             if seat.outbox.pending or seat.outbox.slow:
                 self.flush_seat(seat, now_ns)
+
+    def _flush_buckets(self, now_ms: int) -> None:
+        """The conflation buckets that are over; they end at the same moments for everybody."""
+        waiting = self.hub.waiting
+        for bucket_ms in list(waiting):
+            if now_ms // bucket_ms != self._bucket_numbers.get(bucket_ms):
+                self._bucket_numbers[bucket_ms] = now_ms // bucket_ms
+                self.hub.flush_bucket(bucket_ms)
 
     def flush_seat(self, seat: Seat, now_ns: int | None = None) -> None:
         now_ns = now_ns or self.clock_ns()
@@ -113,9 +129,10 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
             if frames:
                 sink.write(frames)
                 continue
-            if not outbox.lost:
+            member = self.hub.members.get(seat.session.name)
+            if member is None or not (outbox.lost or member.behind):
                 return
-            self.hub.restore(self.hub.members[seat.session.name])
+            self.hub.restore(member, now_ns=now_ns)
             if not outbox.pending:
                 return
         if outbox.settle(now_ns):
@@ -123,8 +140,9 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
 
     # Seats
 
-    def open_seat(self, name: str, sink: Sink) -> Seat:
+    def open_seat(self, name: str, sink: Sink, *, frames: Frames = JsonFrames) -> Seat:
         outbox = Outbox(self.settings.outbox_bytes_max)
+        outbox.frames = frames
         session = Session(name, hub=self.hub, catalog=self.catalog, outbox=outbox, clock_ns=self.clock_ns)
         seat = self.seats[name] = Seat(session, outbox, sink)
         self.totals.opened += 1
@@ -171,11 +189,6 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
                 del self._sessions[seat.counted_as]
             seat.counted_as = ""
 
-    def _denied(self, name: str, origin: str, stream: Stream) -> None:
-        seat = self.seats.get(name)
-        if seat is not None:
-            seat.session.lost(origin, stream)
-
     # The Channels interface
 
     async def new_channel(self, prefix: str = "stream") -> str:
@@ -207,13 +220,13 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
             self._groups.setdefault(group, set()).add(channel)
         else:
             origin, level, name, symbol = stream
-            self.hub.join(channel, origin, (stream_key(name, symbol), name, symbol), level=level)
+            self.hub.join(channel, origin, symbol, view=View(name, level))
 
     async def group_discard(self, group: str, channel: str) -> None:
         stream = _stream_of(group)
         if stream is not None:
             origin, _, name, symbol = stream
-            return self.hub.leave(channel, origin, stream_key(name, symbol))
+            return self.hub.leave(channel, stream_name(origin, stream_key(name, symbol)))
         channels = self._groups.get(group, set())
         channels.discard(channel)
         if not channels:

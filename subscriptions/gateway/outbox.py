@@ -5,7 +5,7 @@ one list append. Bytes are counted when the outbox is looked at: by `take` when 
 `settle` when it cannot. Between two looks at most `layer.FLUSH_BYTES_MAX` arrive.
 
 The ladder (marks of the bound, `bytes_max`):
-  50 %   SLOW_START; of each image identity only the newest stays
+  50 %   SLOW_START; of each image identity only the newest stays, a book's deltas go and a snapshot will follow
   75 %   events go, each stream with its exact range (SKIPPED)
   100 %  of bytes queued and shed since it became slow: the clock starts; if that much is still queued, images go too
          and are sent again from the last images once the client has caught up
@@ -14,10 +14,12 @@ The ladder (marks of the bound, `bytes_max`):
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from subscriptions.gateway import replies
+from subscriptions.gateway.encodings import Frames, JsonFrames, line_of
 from subscriptions.gateway.heads import HEAD, LIVE, Identity, image_identity
 from subscriptions.protocol import CHANNELS_OF_IMAGES
 
@@ -25,7 +27,9 @@ FRAME_BYTES_MAX = 262_144  # one flush; what does not fit waits for the next
 PLAIN_RECORDS_MAX = 256  # so few records need no measuring before they are one frame
 OVER_NS_MAX = 10_000_000_000  # past the bound for longer: close 4001
 CONTROLS_BYTES_MAX = 262_144  # replies to a client that asks but never reads; past it: close 4001
-_IMAGES = frozenset(channel.encode() for channel in CHANNELS_OF_IMAGES)
+_IMAGES = frozenset(channel.encode() for channel in CHANNELS_OF_IMAGES | {"bar"})
+# What happens to the queued records of a slow client, by the policy of their stream.
+CONFLATE, SKIP, DISCONNECT, BOOK = "conflate", "skip", "disconnect", "book"
 
 StreamName = tuple[str, bytes]  # (origin, stream key)
 
@@ -45,6 +49,10 @@ def _sid_unknown(origin: str, key: bytes) -> int | None:
     return None
 
 
+def _nobody_restores(name: StreamName) -> None:
+    """An outbox outside of a hub."""
+
+
 class Outbox:
     def __init__(self, bytes_max: int, *, sid_of: Callable[[str, bytes], int | None] = _sid_unknown) -> None:
         self.bytes_max = bytes_max  # past it: the last rung of the ladder above
@@ -52,7 +60,9 @@ class Outbox:
         self.pending: list[bytes] = []  # never replaced: the hubs hold its bound methods
         self.queued_bytes = 0
         self.slow = False
-        self.strict: set[StreamName] = set()  # streams with on_slow = disconnect: never dropped
+        self.frames: Frames = JsonFrames
+        self.policies: dict[StreamName, str] = {}  # streams that are not treated in their channel's natural way
+        self.on_lost: Callable[[StreamName], None] = _nobody_restores  # a book's deltas were dropped
         self.lost: set[StreamName] = set()  # live streams whose last image was dropped
         self.broken = False  # a strict stream met the bound, or replies did: only a close remains
         self.delivered = self.conflated = self.skipped = self.discarded = self.sent_bytes = 0
@@ -69,6 +79,7 @@ class Outbox:
         self._skips: dict[StreamName, SkippedRange] = {}
 
     def put_control(self, frame: bytes) -> None:
+        frame = self.frames.control(frame)
         self._controls += 1
         self._controls_bytes += len(frame)
         self.pending.append(ControlFrame(frame))
@@ -103,7 +114,7 @@ class Outbox:
         self._takes += 1
         count = len(pending)
         if 0 < count <= PLAIN_RECORDS_MAX and not (self._controls or self._measured or self.slow or self._skips):
-            frame = b"[%b]" % b",".join(pending)
+            frame = self.frames.records(pending)
             pending.clear()
             self.delivered += count
             self.sent_bytes += len(frame)
@@ -123,7 +134,7 @@ class Outbox:
             self._frames_around_controls(items, frames)
         elif items:
             self.delivered += len(items)
-            frames.append(b"[" + b",".join(items) + b"]")
+            frames.append(self.frames.records(items))
         self.sent_bytes += sum(map(len, frames))
         if self.slow:
             self._end_slow(frames)
@@ -170,19 +181,19 @@ class Outbox:
                 records.append(item)
                 continue
             if records:
-                frames.append(b"[" + b",".join(records) + b"]")
+                frames.append(self.frames.records(records))
                 self.delivered += len(records)
                 records = []
             frames.append(bytes(item))
             self._controls -= 1
             self._controls_bytes -= len(item)
         if records:
-            frames.append(b"[" + b",".join(records) + b"]")
+            frames.append(self.frames.records(records))
             self.delivered += len(records)
 
     def _skip_notices(self) -> list[bytes]:
         frames = [
-            replies.notice(
+            self._notice(
                 "SKIPPED", sid=self.sid_of(origin, key), s=skip.symbol, **{"from": skip.first, "to": skip.last}
             )
             for (origin, key), skip in self._skips.items()
@@ -190,13 +201,16 @@ class Outbox:
         self._skips.clear()
         return frames
 
+    def _notice(self, code: str, **members: object) -> bytes:
+        return self.frames.control(replies.notice(code, **members))
+
     def _start_slow(self, now_ns: int) -> None:
         self.slow = True
         self._takes_when_slow = self._takes
         queued, lag_ms = self.queued_bytes, (now_ns - self.last_take_ns) // 1_000_000 if self.last_take_ns else 0
-        for sid in self._compact():
-            notice = replies.notice("SLOW_START", sid=sid, queued=queued, lag_ms=lag_ms, action="conflate")
-            self._starts.append(notice)
+        for sid, policy in self._compact().items():
+            action = CONFLATE if policy == BOOK else policy
+            self._starts.append(self._notice("SLOW_START", sid=sid, queued=queued, lag_ms=lag_ms, action=action))
 
     def _end_slow(self, frames: list[bytes]) -> None:
         """Caught up: the client took frames since it became slow (the socket drained), and little is left."""
@@ -204,21 +218,34 @@ class Outbox:
             return
         self.slow = False
         self._over_since_ns = self._compacted_bytes = self._shed_bytes = 0
-        frames.append(replies.notice("SLOW_END", queued=self.queued_bytes))
+        frames.append(self._notice("SLOW_END", queued=self.queued_bytes))
 
-    def _compact(self) -> list[int | None]:
-        """Keep the newest of each live image identity; returns the subscriptions that have records queued."""
+    def _policy(self, name: StreamName, channel: bytes) -> str:
+        policy = self.policies.get(name)
+        if policy is not None:
+            return policy
+        if channel == b"book":
+            return BOOK
+        return CONFLATE if channel in _IMAGES and name[0] == LIVE else SKIP
+
+    def _compact(self) -> dict[int | None, str]:
+        """Keep the newest of each image identity, nothing of books; the subscriptions that have records queued."""
         seen: set[tuple[bytes, Identity]] = set()
-        sids: dict[int | None, None] = {}
+        sids: dict[int | None, str] = {}
+        books: dict[StreamName, None] = {}
         kept: list[bytes] = []
         for item in reversed(self.pending):
-            head = None if type(item) is ControlFrame else HEAD.match(item)
+            head = _head(item)
             if head is not None:
-                key, channel, job = head[1], head[2], head[6]
-                origin = job.decode() if job else LIVE
-                sids[self.sid_of(origin, key)] = None
-                if channel in _IMAGES and not job and (LIVE, key) not in self.strict:
-                    identity = (key, image_identity(head))
+                name = _name(head)
+                policy = self._policy(name, head[2])
+                sids.setdefault(self.sid_of(*name), policy)
+                if policy == BOOK:
+                    books[name] = None
+                    self.conflated += 1
+                    continue
+                if policy == CONFLATE:
+                    identity = (head[1], _identity(head, item))
                     if identity in seen:
                         self.conflated += 1
                         continue
@@ -226,29 +253,30 @@ class Outbox:
             kept.append(item)
         kept.reverse()
         self._replace(kept)
-        return list(reversed(sids))
+        for name in books:
+            self.on_lost(name)
+        return dict(reversed(sids.items()))
 
     def _drop(self, *, images: bool) -> None:
         """Skip every queued event; with `images` the live images too (they come again when the client is back)."""
         kept: list[bytes] = []
         for item in self.pending:
-            head = None if type(item) is ControlFrame else HEAD.match(item)
+            head = _head(item)
             if head is None:
                 kept.append(item)
                 continue
-            origin = head[6].decode() if head[6] else LIVE
-            name = (origin, head[1])
-            if name in self.strict:
+            name = _name(head)
+            policy = self._policy(name, head[2])
+            if policy == DISCONNECT:
                 self.broken = self.broken or images
                 kept.append(item)
-            elif head[2] in _IMAGES and origin == LIVE:
-                if images:
-                    self.conflated += 1
-                    self.lost.add(name)
-                else:
-                    kept.append(item)
-            else:
+            elif policy == SKIP:
                 self._skip(name, head[3].decode(), int(head[4]))
+            elif images:
+                self.conflated += 1
+                self.lost.add(name)
+            else:
+                kept.append(item)
         self._replace(kept)
 
     def _skip(self, name: StreamName, symbol: str, number: int) -> None:
@@ -265,3 +293,18 @@ class Outbox:
         self._measured = self.queued_bytes = 0
         self._compacted_bytes = self.measure()
         self._shed_bytes += before - self._compacted_bytes
+
+
+def _head(item: bytes) -> re.Match[bytes] | None:
+    return None if type(item) is ControlFrame else HEAD.match(line_of(item))
+
+
+def _name(head: re.Match[bytes]) -> StreamName:
+    return (head[6].decode() if head[6] else LIVE), head[1]
+
+
+def _identity(head: re.Match[bytes], item: bytes) -> Identity:
+    """A closed bar is an event: nothing replaces it."""
+    if head[2] == b"bar" and b'"closed":true' in line_of(item):
+        return head[9], head[4]
+    return image_identity(head)

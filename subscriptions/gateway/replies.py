@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from subscriptions.protocol import OperationId, ProtocolError
 
 VERSION = "1"
+FEATURES = ("resume", "set", "conflate", "prefixes", "boards", "fields")  # what a client need not try to find out
 
 
 def encode(message: Mapping[str, object]) -> bytes:
@@ -30,7 +31,7 @@ def welcome(
         message["id"] = id
     message |= {
         "session": session, "subscriber": subscriber, "limits": dict(limits), "hb_s": heartbeat_s,
-        "time": clock_text(at_ns),
+        "features": list(FEATURES), "time": clock_text(at_ns),
     }  # fmt: skip
     return encode(message)
 
@@ -42,12 +43,24 @@ def subscribed(
     granted: Mapping[str, object] | None,
     ok: Sequence[str],
     errors: Sequence[Mapping[str, str]],
+    state: str = "closed",
 ) -> bytes:
-    return encode({"t": "sub", "id": id, "sid": sid, "granted": granted, "ok": list(ok), "errors": list(errors)})
+    """`state`: `waiting` for a first record, or `running`; `closed` when nothing was granted."""
+    members = {"sid": sid, "state": state, "granted": granted, "ok": list(ok), "errors": list(errors)}
+    return encode({"t": "sub", "id": id, **members})
+
+
+def changed(id: OperationId, *, sid: int, granted: Mapping[str, object]) -> bytes:
+    return encode({"t": "set", "id": id, "sid": sid, "granted": granted})
+
+
+def state(*, sid: int, state: str) -> bytes:
+    """A subscription came into another state by itself."""
+    return encode({"t": "state", "sid": sid, "state": state})
 
 
 def unsubscribed(id: OperationId, *, sid: int) -> bytes:
-    return encode({"t": "unsub", "id": id, "sid": sid})
+    return encode({"t": "unsub", "id": id, "sid": sid, "state": "closed"})
 
 
 def pong(id: OperationId, *, at_ns: int) -> bytes:
@@ -75,11 +88,11 @@ def notice(code: str, **members: object) -> bytes:
     return encode({"t": "notice", "code": code, **members})
 
 
-def gap(*, sid: int, symbol: str, from_: int, to: int | None, why: str) -> bytes:
+def gap(*, sid: int | None, symbol: str, from_: int, to: int | None, why: str) -> bytes:
     return encode({"t": "gap", "sid": sid, "s": symbol, "from": from_, "to": to, "why": why})
 
 
-def resumed(*, sid: int, symbol: str, from_: int) -> bytes:
+def resumed(*, sid: int | None, symbol: str, from_: int) -> bytes:
     return encode({"t": "resumed", "sid": sid, "s": symbol, "from": from_})
 
 

@@ -7,28 +7,32 @@ its last images, then the records that come after them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import replace
 
 from subscriptions.entitlements import Grant
 from subscriptions.gateway import replies
 from subscriptions.gateway.catalog import Catalog
+from subscriptions.gateway.encodings import PackedFrames
+from subscriptions.gateway.following import Began, Denied, Event, Follow, Gap, Member, Resumed, Wild, stream_name
 from subscriptions.gateway.grants import ANY_DELAY, Access, access, next_change_ns, placed
 from subscriptions.gateway.heads import LIVE, stream_key
-from subscriptions.gateway.hub import FULL, WILDCARD, Hub, Member, Stream
-from subscriptions.gateway.origins import delay_of, lasting
+from subscriptions.gateway.hub import Hub
+from subscriptions.gateway.origins import lasting
 from subscriptions.gateway.outbox import Outbox
 from subscriptions.gateway.rate import SessionRate, Verdict
-from subscriptions.protocol import CHANNELS_OF_IMAGES, ListSubscriptions, ProtocolError, Subscribe, Unsubscribe
+from subscriptions.gateway.stream import Stream
+from subscriptions.gateway.subscription import CLOSED, RUNNING, Subscription, is_pattern, level_of, overlap
+from subscriptions.gateway.views import View
+from subscriptions.protocol import (
+    CHANNELS_OF_DEPTH,
+    ListSubscriptions,
+    ProtocolError,
+    SetSubscription,
+    Subscribe,
+    Unsubscribe,
+)
 
-Taken = tuple[str, str, str]  # (origin, channel, symbol)
-
-
-@dataclass(slots=True, eq=False)
-class Subscription:
-    sid: int
-    operation: Subscribe
-    granted: dict[str, object]
-    symbols: dict[str, int] = field(default_factory=dict)  # symbol → level
+Taken = tuple[str, str, str]  # (origin as said, channel, symbol or pattern)
 
 
 class Session:
@@ -44,8 +48,9 @@ class Session:
         self._taken: dict[Taken, int] = {}  # what a sid already follows → sid
         self._sids = 0
         self._rate = SessionRate(1, at_ns=self.opened_ns)
+        self.member = Member(name, outbox, self.allows, self._hear)
         outbox.sid_of = self.sid_of
-        hub.add_member(Member(name, outbox, lambda origin, channel, *of: self.allows(origin, channel, of=of)))
+        hub.add_member(self.member)
 
     @property
     def public_id(self) -> str:
@@ -73,42 +78,71 @@ class Session:
         now_ns = self.clock_ns()
         if self.grant is not None:
             self.recheck_ns = next_change_ns(self.grant, after_ns=now_ns)
-        for origin, stream in self.hub.recheck(self.name):
-            self.lost(origin, stream)
-        for sid, subscription in list(self.subscriptions.items()):
-            if WILDCARD in subscription.symbols and self._access(subscription.operation, WILDCARD).code is not None:
-                self._end_wildcard(sid, subscription)
+        for follow in self.hub.recheck(self.name):
+            self._lost(follow)
+        for subscription in list(self.subscriptions.values()):
+            for pattern in list(subscription.wilds):
+                code = self._access(subscription.operation, pattern).code
+                if code is not None:
+                    self._end(subscription, pattern)
+                    self._say_ended(code, subscription=subscription, symbol=pattern)
 
-    def allows(self, origin: str, channel: str, *, of: tuple[str, str | None]) -> int | None:
+    def allows(self, origin: str, channel: str, stream: Stream) -> int | None:
         """The hub's question at join, at a market's change and at a recheck."""
         if self.grant is None:
             return None
-        symbol, market = of
-        market = market or self.catalog.market_of(symbol)
-        found = access(self.grant, channel, symbol=symbol, market=market, at_ns=self.clock_ns(), origin=origin)
+        found = self._ask(channel, stream.symbol, market=self._market(stream, stream.symbol), origin=origin)
         return found.level if found.code is None else None
 
-    def lost(self, origin: str, stream: Stream) -> None:
+    def _hear(self, event: Event) -> None:
+        """The hub's word on a follow, at its place in the order of the records."""
+        follow = event.follow
+        symbol = follow.stream.symbol
+        match event:
+            case Resumed():
+                frame = replies.resumed(sid=follow.sid, symbol=symbol, from_=event.from_)
+                self.outbox.put_control(frame)
+            case Gap():
+                frame = replies.gap(sid=follow.sid, symbol=symbol, from_=event.from_, to=event.to, why=event.why)
+                self.outbox.put_control(frame)
+            case Began():
+                subscription = self.subscriptions.get(follow.sid or 0)
+                if subscription is not None and subscription.state != RUNNING:
+                    subscription.state = RUNNING
+                    self.outbox.put_control(replies.state(sid=subscription.sid, state=RUNNING))
+            case Denied():
+                self._lost(follow)
+
+    def _lost(self, follow: Follow) -> None:
         """A stream that the session followed is no longer allowed: say so, at the place in the order where it ends."""
-        sid = self._taken.pop((origin, stream.channel, stream.symbol), None)
-        if sid is not None:
-            self.subscriptions[sid].symbols.pop(stream.symbol, None)
-            if not self.subscriptions[sid].symbols:
-                del self.subscriptions[sid]
-        else:
-            sid = self._taken.get((origin, stream.channel, WILDCARD))
-        self.outbox.strict.discard((_queued_as(origin), stream.key))
-        code = self._stream_access(origin, stream).code or "NOT_ENTITLED"
-        self._say_ended(code, sid=sid, channel=stream.channel, symbol=stream.symbol)
+        subscription = self.subscriptions.get(follow.sid or 0)
+        symbol = follow.stream.symbol
+        if subscription is None:
+            return
+        market = self._market(follow.stream, symbol)
+        found = self._ask(follow.view.channel, symbol, market=market, origin=follow.origin)
+        if follow.pattern is None:
+            self._end(subscription, symbol)
+        self._say_ended(found.code or "NOT_ENTITLED", subscription=subscription, symbol=symbol)
 
-    def _end_wildcard(self, sid: int, subscription: Subscription) -> None:
+    def _end(self, subscription: Subscription, symbol: str) -> None:
+        """One symbol or pattern of a subscription is over; without any left so is the subscription."""
         operation = subscription.operation
-        code = self._access(operation, WILDCARD).code
-        self._forget(sid, subscription)
-        self._say_ended(code or "NOT_ENTITLED", sid=sid, channel=operation.channel, symbol=WILDCARD)
+        subscription.symbols.pop(symbol, None)
+        self._taken.pop((subscription.said_origin, operation.channel, symbol), None)
+        wild = subscription.wilds.pop(symbol, None)
+        if wild is not None:
+            self.hub.leave_all(self.name, wild)
+        else:
+            self.hub.leave(self.name, stream_name(operation.origin, stream_key(operation.channel, symbol)))
+        if not subscription.symbols:
+            subscription.state = CLOSED
+            self.subscriptions.pop(subscription.sid, None)
 
-    def _say_ended(self, code: str, *, sid: int | None, channel: str, symbol: str) -> None:
-        self.outbox.put_control(replies.notice(code, sid=sid, ch=channel, s=symbol, action="unsubscribed"))
+    def _say_ended(self, code: str, *, subscription: Subscription, symbol: str) -> None:
+        sid, channel = subscription.sid, subscription.operation.channel
+        ended = replies.notice(code, sid=sid, ch=channel, s=symbol, action="unsubscribed", state=subscription.state)
+        self.outbox.put_control(ended)
 
     # Operations
 
@@ -132,25 +166,50 @@ class Session:
             frame = replies.subscribed(operation.id, sid=None, granted=None, ok=(), errors=errors)
             return self.outbox.put_control(frame)
         self._sids += 1
-        levels = {symbol: _lower(operation.depth, found.level) for symbol, found in ok.items()}
-        granted = _granted_members(operation, levels)
-        subscription = self.subscriptions[self._sids] = Subscription(self._sids, operation, granted, levels)
+        packed = self.outbox.frames is PackedFrames
+        subscription = self.subscriptions[self._sids] = Subscription(self._sids, operation, packed)
+        for symbol, found in ok.items():
+            subscription.symbols[symbol] = level_of(operation.depth, found.level, channel=operation.channel)
+            self._taken[(subscription.said_origin, operation.channel, symbol)] = self._sids
+        subscription.state = self._first_state(subscription)
         self.outbox.put_control(
-            replies.subscribed(operation.id, sid=self._sids, granted=granted, ok=tuple(ok), errors=errors)
+            replies.subscribed(
+                operation.id,
+                sid=self._sids,
+                granted=subscription.granted(),
+                ok=tuple(ok),
+                errors=errors,
+                state=subscription.state,
+            )
         )
-        for symbol in ok:
-            self._taken[(operation.origin, operation.channel, symbol)] = self._sids
-        self._answer_resume(subscription)
-        if WILDCARD in ok:
-            self._join_all(subscription)
-        else:
-            self._join_named(subscription)
+        self._join(subscription)
+
+    def change(self, operation: SetSubscription) -> None:
+        """`set`: the same streams in another bucket, at another depth, or with another policy; no hole, no repeat."""
+        subscription = self._open_subscription(operation.sid, operation.id)
+        before = subscription.operation
+        if operation.depth is not None and before.channel not in CHANNELS_OF_DEPTH:
+            raise ProtocolError("BAD_PARAM", f"depth: no depth on channel {before.channel}", id=operation.id)
+        changes = {name: getattr(operation, name) for name in ("conflate_ms", "depth", "on_slow")}
+        asked = replace(before, **{name: value for name, value in changes.items() if value is not None})
+        subscription.operation = asked
+        for symbol in subscription.symbols:
+            found = self._access(asked, symbol)
+            subscription.symbols[symbol] = level_of(asked.depth, found.level, channel=asked.channel)
+        self.outbox.put_control(replies.changed(operation.id, sid=operation.sid, granted=subscription.granted()))
+        for pattern, wild in list(subscription.wilds.items()):
+            view = subscription.view(subscription.symbols[pattern])
+            changed = wild._replace(view=view, on_slow=subscription.on_slow)
+            self.member.wilds[self.member.wilds.index(wild)] = subscription.wilds[pattern] = changed
+        for key, follow in list(self.member.follows.items()):
+            if follow.sid == subscription.sid:
+                view = self._view_of(subscription, follow)
+                self.hub.change(self.name, key, view=view, on_slow=subscription.on_slow)
 
     def unsubscribe(self, operation: Unsubscribe) -> None:
-        subscription = self.subscriptions.get(operation.sid)
-        if subscription is None:
-            raise ProtocolError("NOT_SUBSCRIBED", f"sid {operation.sid} is not open in this session", id=operation.id)
-        self._forget(operation.sid, subscription)
+        subscription = self._open_subscription(operation.sid, operation.id)
+        for symbol in list(subscription.symbols):
+            self._end(subscription, symbol)
         self.outbox.put_control(replies.unsubscribed(operation.id, sid=operation.sid))
 
     def list(self, operation: ListSubscriptions) -> None:
@@ -158,10 +217,10 @@ class Session:
             {
                 "sid": one.sid,
                 "ch": one.operation.channel,
-                "origin": _queued_as(one.operation.origin),
+                "origin": one.said_origin,
                 "symbols": list(one.symbols),
-                "granted": one.granted,
-                "state": self._state(one),
+                "granted": one.granted(),
+                "state": one.state,
             }
             for one in self.subscriptions.values()
             if operation.channel in (None, one.operation.channel)
@@ -176,17 +235,9 @@ class Session:
         self._taken.clear()
 
     def sid_of(self, origin: str, key: bytes) -> int | None:
-        """The subscription a record belongs to: by name first, else the channel's `*`."""
-        _, _, _, channel, _, _, _, symbol, _ = key.decode().split('"', 8)
-        return self._sid_following(origin, channel, symbol)
-
-    def _sid_following(self, origin: str, channel: str, symbol: str) -> int | None:
-        """A stream is followed once in a session, live or delayed: the records are the same bytes."""
-        origins = [origin]
-        if lasting(origin):
-            origins = [one for one in self.hub.origins if lasting(one)]
-        names = [(one, channel, name) for name in (symbol, WILDCARD) for one in origins]
-        return next((self._taken[name] for name in names if name in self._taken), None)
+        """The subscription a queued record belongs to."""
+        follow = self.member.follows.get((origin, key))
+        return follow.sid if follow is not None else None
 
     # Parts of a sub
 
@@ -198,122 +249,103 @@ class Session:
             raise ProtocolError(code, "following a replay needs a key with the scope replay", id=operation.id)
         return self.grant
 
+    def _open_subscription(self, sid: int, id: int | str | None) -> Subscription:
+        subscription = self.subscriptions.get(sid)
+        if subscription is None:
+            raise ProtocolError("NOT_SUBSCRIBED", f"sid {sid} is not open in this session", id=id)
+        return subscription
+
     def _check(self, operation: Subscribe, symbol: str, *, room: int) -> Access:
-        origin, channel = operation.origin, operation.channel
-        taken = self._sid_following(origin, channel, symbol)
-        if taken is None and symbol == WILDCARD:
-            same = ((_queued_as(place[0]), place[1], sid) for place, sid in self._taken.items())
-            taken = next((sid for *place, sid in same if place == [_queued_as(origin), channel]), None)
+        taken = self._sid_following(operation, symbol)
         if taken is not None:
             return Access("BAD_PARAM", f"sid {taken} follows it already; unsub that first")
-        if symbol != WILDCARD and not self.catalog.knows(symbol):
+        named = is_pattern(symbol) or operation.channel == "account"  # a subscriber, whom only the grant knows
+        if not named and not self.catalog.knows(symbol):
             return Access("SYMBOL_UNKNOWN", "no instrument, index, board or feed of this name")
         found = self._access(operation, symbol)
         if found.code is None and room <= 0:
             return Access("SYMBOL_LIMIT", f"at most {self.grant.limits.symbols if self.grant else 0} symbols a session")
         return found
 
-    def _access(self, operation: Subscribe, symbol: str, *, origin: str | None = None) -> Access:
-        stream = self.hub.origins.get(operation.origin, {}).get(stream_key(operation.channel, symbol))
-        market = stream.market.decode() if stream is not None and stream.market else self.catalog.market_of(symbol)
-        assert self.grant is not None, "only asked once a grant is there"
-        origin = origin or operation.origin
-        return access(self.grant, operation.channel, symbol=symbol, market=market, at_ns=self.clock_ns(), origin=origin)
+    def _sid_following(self, operation: Subscribe, symbol: str) -> int | None:
+        """A stream is followed once in a session, live or delayed: records do not say whose they are."""
+        place = (LIVE if lasting(operation.origin) else operation.origin, operation.channel)
+        exact = self._taken.get((*place, symbol))
+        if exact is not None:
+            return exact
+        patterns = self._taken if is_pattern(symbol) else (one for one in self._taken if is_pattern(one[2]))
+        return next((self._taken[one] for one in patterns if one[:2] == place and overlap(symbol, one[2])), None)
 
-    def _stream_access(self, origin: str, stream: Stream) -> Access:
-        assert self.grant is not None, "a session without a grant follows nothing"
-        market = stream.market.decode() if stream.market else self.catalog.market_of(stream.symbol)
-        return access(
-            self.grant, stream.channel, symbol=stream.symbol, market=market, at_ns=self.clock_ns(), origin=origin
+    def _access(self, operation: Subscribe, symbol: str, *, origin: str | None = None) -> Access:
+        source = View(operation.channel).source
+        stream = self.hub.origins.get(operation.origin, {}).get(stream_key(source, symbol))
+        return self._ask(
+            operation.channel, symbol, market=self._market(stream, symbol), origin=origin or operation.origin
         )
 
-    def _join_named(self, subscription: Subscription) -> None:
-        operation, pending = subscription.operation, self.outbox.pending
+    def _ask(self, channel: str, symbol: str, *, market: str | None, origin: str) -> Access:
+        assert self.grant is not None, "only asked once a grant is there"
+        return access(self.grant, channel, symbol=symbol, market=market, at_ns=self.clock_ns(), origin=origin)
+
+    def _market(self, stream: Stream | None, symbol: str) -> str | None:
+        known = stream.market if stream is not None else None
+        return known.decode() if known else self.catalog.market_of(symbol)
+
+    def _join(self, subscription: Subscription) -> None:
+        points = {symbol: (epoch, number) for symbol, epoch, number in subscription.operation.resume}
         for symbol, level in subscription.symbols.items():
-            key = stream_key(operation.channel, symbol)
-            if subscription.granted["on_slow"] == "disconnect":
-                self.outbox.strict.add((_queued_as(operation.origin), key))
-            if operation.snapshot:
-                pending.extend(self.hub.images(operation.origin, key, level=level))
-            self.hub.join(self.name, operation.origin, (key, operation.channel, symbol), level=level)
-
-    def _join_all(self, subscription: Subscription) -> None:
-        operation, pending = subscription.operation, self.outbox.pending
-        member = self.hub.members[self.name]
-        level = subscription.symbols[WILDCARD]
-        for stream in self.hub.join_all(self.name, operation.origin, operation.channel, level=level):
-            if operation.snapshot:
-                joined = member.streams[(operation.origin, stream.key)]
-                pending.extend(self.hub.images(operation.origin, stream.key, level=joined))
-
-    def _answer_resume(self, subscription: Subscription) -> None:
-        """Resume is never partial. Without a history the gateway can only confirm that nothing was missed."""
-        operation = subscription.operation
-        for symbol, epoch, number in operation.resume:
-            if symbol not in subscription.symbols:
-                continue
-            stream = self.hub.origins.get(operation.origin, {}).get(stream_key(operation.channel, symbol))
-            current = stream is not None and stream.epoch == epoch.encode()
-            if stream is not None and current and stream.number == number:
-                frame = replies.resumed(sid=subscription.sid, symbol=symbol, from_=number + 1)
+            if is_pattern(symbol):
+                self._join_pattern(subscription, symbol, points)
             else:
-                why = "epoch" if stream is not None and stream.epoch and not current else "retention"
-                last = stream.number if stream is not None and current else None
-                frame = replies.gap(sid=subscription.sid, symbol=symbol, from_=number + 1, to=last, why=why)
-            self.outbox.put_control(frame)
+                self._join_one(subscription, symbol, level=level, point=points.get(symbol))
 
-    def _forget(self, sid: int, subscription: Subscription) -> None:
+    def _join_one(self, subscription: Subscription, symbol: str, *, level: int, point: tuple[str, int] | None) -> None:
+        operation, view = subscription.operation, subscription.view(level)
+        stream = self.hub.stream(operation.origin, view.source, symbol)
+        if stream is None:
+            return
+        follow = Follow(operation.origin, stream, view, sid=subscription.sid, on_slow=subscription.on_slow)
+        if point is not None:
+            follow.epoch, follow.at = point[0].encode(), point[1]
+            return self.hub.catch_up.resume(self.member, follow)
+        self.hub.attach(self.member, follow)
+        if operation.snapshot:
+            self.outbox.pending.extend(self.hub.snapshot(follow))
+
+    def _join_pattern(self, subscription: Subscription, pattern: str, points: dict[str, tuple[str, int]]) -> None:
         operation = subscription.operation
-        del self.subscriptions[sid]
+        view = subscription.view(subscription.symbols[pattern])
+        wild = Wild(operation.origin, view, pattern, subscription.sid, subscription.on_slow)
+        subscription.wilds[pattern] = wild
+        for symbol in points:  # a stream that is not known yet waits for its first record
+            if wild.covers(symbol):
+                self.hub.stream(operation.origin, view.source, symbol)
+        for follow in self.hub.join_all(self.name, wild):
+            point = points.get(follow.stream.symbol)
+            if point is not None:
+                follow.epoch, follow.at = point[0].encode(), point[1]
+                self.hub.detach(self.member, follow, keep_origin=True)
+                self.hub.catch_up.resume(self.member, follow)
+            elif operation.snapshot:
+                self.outbox.pending.extend(self.hub.snapshot(follow))
+
+    def _view_of(self, subscription: Subscription, follow: Follow) -> View:
+        """The view of one follow under the subscription as it is now; its own rights may give it a lower level."""
+        granted = self.allows(follow.origin, follow.view.channel, follow.stream)
+        wanted = subscription.operation.depth
+        return subscription.view(level_of(wanted, granted or 0, channel=follow.view.channel))
+
+    def _first_state(self, subscription: Subscription) -> str:
+        """`running` when a record of any of its streams is known already."""
+        source = subscription.view(0).source
+        streams = self.hub.origins.get(subscription.operation.origin, {})
         for symbol in subscription.symbols:
-            self._taken.pop((operation.origin, operation.channel, symbol), None)
-            if symbol == WILDCARD:
-                self.hub.leave_all(self.name, operation.origin, operation.channel)
-            else:
-                key = stream_key(operation.channel, symbol)
-                self.outbox.strict.discard((_queued_as(operation.origin), key))
-                self.hub.leave(self.name, operation.origin, key)
-
-    def _state(self, subscription: Subscription) -> str:
-        """`waiting` until the first record of any of its streams, then `running`."""
-        operation = subscription.operation
-        streams = self.hub.origins.get(operation.origin, {})
-        if WILDCARD in subscription.symbols:
-            members = self.hub.members[self.name].streams
-            return "running" if any(origin == operation.origin for origin, _ in members) else "waiting"
-        found = (streams.get(stream_key(operation.channel, symbol)) for symbol in subscription.symbols)
-        return "running" if any(stream is not None and stream.epoch for stream in found) else "waiting"
-
-
-def _queued_as(origin: str) -> str:
-    """The origin that a queued record shows: a delayed one has the bytes of its live one."""
-    return LIVE if lasting(origin) else origin
-
-
-def _lower(wanted: int | None, granted: int) -> int:
-    """The level of a stream; FULL is above every number, and a request for ten or more asks for all there is."""
-    if wanted is None or wanted >= 10:
-        return granted
-    return wanted if granted == FULL else min(wanted, granted)
-
-
-def _granted_members(operation: Subscribe, levels: dict[str, int]) -> dict[str, object]:
-    """What the reply states: never what was asked, always what is given."""
-    image = operation.channel in CHANNELS_OF_IMAGES
-    natural = "conflate" if image and lasting(operation.origin) else "skip"
-    granted: dict[str, object] = {
-        "conflate_ms": 0,
-        "timeliness": "delayed" if delay_of(operation.origin) else "realtime",
-        "on_slow": "disconnect" if operation.on_slow == "disconnect" and WILDCARD not in levels else natural,
-        "origin": _queued_as(operation.origin),
-    }
-    if delay_of(operation.origin):
-        granted["delay_s"] = delay_of(operation.origin)
-    if operation.channel == "depth":
-        given = {symbol: level if level != FULL else 10 for symbol, level in levels.items()}
-        most = max(given.values())
-        granted["depth"] = most
-        below = {symbol: level for symbol, level in given.items() if level < most}
-        if below:
-            granted["depths"] = below
-    return granted
+            if not is_pattern(symbol):
+                known = streams.get(stream_key(source, symbol))
+                if known is not None and known.epoch:
+                    return RUNNING
+            elif any(
+                one.channel == source and one.symbol.startswith(symbol[:-1]) and one.epoch for one in streams.values()
+            ):
+                return RUNNING
+        return subscription.state

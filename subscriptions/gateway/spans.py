@@ -13,15 +13,18 @@ RunName = tuple[str, str, str, str]  # (origin, feed, partition, run)
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """How a message lies to what came before: drop its first `drop` records; `lost` records are missing before it."""
+    """How a message lies to what came before: drop its first `drop` records; `lost` records are missing before it.
+    `restarted`: its parser began a numbering from nothing, having lost the one before."""
 
     drop: int
     lost: int
+    restarted: bool = False
 
 
 class Spans:
     def __init__(self) -> None:
         self._last: OrderedDict[RunName, int] = OrderedDict()
+        self._runs: dict[tuple[str, str, str], str] = {}  # (origin, feed, partition) → the run seen last; bounded below
         self.duplicates = 0
         self.lost = 0
         self.jumps = 0
@@ -41,10 +44,15 @@ class Spans:
             raise ValueError(f"headers number the records {first} to {last}")
         name = _name(headers)
         seen = self._last.get(name)
+        restarted = False
         if seen is None:
+            place = name[:3]
+            restarted = first == 1 and self._runs.get(place, name[3]) != name[3]
+            self._runs[place] = name[3]
             seen = first - 1  # whatever was before is before our time
             if len(self._last) >= RUNS_MAX:
-                self._last.popitem(last=False)
+                (*gone, _), _ = self._last.popitem(last=False)
+                self._runs.pop((gone[0], gone[1], gone[2]), None)
         drop = max(0, min(seen, last) - first + 1)
         lost = max(0, first - seen - 1)
         self._last[name] = max(seen, last)
@@ -52,7 +60,7 @@ class Spans:
         self.duplicates += drop
         self.lost += lost
         self.jumps += bool(lost)
-        return Placement(drop, lost)
+        return Placement(drop, lost, restarted)
 
 
 def _name(headers: Mapping[str, object]) -> RunName:

@@ -8,7 +8,7 @@ from itertools import islice
 from subscriptions.gateway.heads import LIVE
 from subscriptions.gateway.intake import Intake
 from subscriptions.gateway.layer import StreamLayer
-from subscriptions.gateway.session import Subscription
+from subscriptions.gateway.subscription import Subscription
 from subscriptions.gateway.totals import Totals
 
 SESSIONS_SHOWN_MAX = 200
@@ -29,7 +29,8 @@ def gateway_counts(layer: StreamLayer, intake: Intake) -> dict[str, int]:
         "records_in": hub.records_in, "bytes_in": hub.bytes_in, "eligible": hub.delivered,
         "delivered": sums.delivered, "conflated": sums.conflated, "skipped": sums.skipped,
         "discarded": sums.discarded, "sent_bytes": sums.sent_bytes, "opened": layer.totals.opened,
-        "unreadable": hub.unreadable, "refused": hub.refused, "unheard": hub.unheard,
+        "unreadable": hub.unreadable, "refused": hub.refused, "unheard": hub.unheard, "repeated": hub.repeated,
+        "resumed": hub.catch_up.resumed, "gaps": hub.catch_up.gaps, "history_bytes": hub.histories.bytes,
         "duplicate": intake.spans.duplicates, "lost": intake.spans.lost, "unnumbered": intake.unnumbered,
         "messages_dropped": layer.totals.messages_dropped,
     }  # fmt: skip
@@ -58,7 +59,7 @@ def session_rows(layer: StreamLayer) -> list[dict[str, object]]:
                 "subscriptions": [
                     _words(one) for one in islice(session.subscriptions.values(), SUBSCRIPTIONS_SHOWN_MAX)
                 ],
-                "streams": len(member.streams) if member is not None else 0,
+                "streams": len(member.follows) if member is not None else 0,
                 "records_out": outbox.delivered,
                 "bytes_out": outbox.sent_bytes,
                 "queued_bytes": outbox.queued_bytes,
@@ -80,6 +81,6 @@ def _words(subscription: Subscription) -> str:
         operation.channel,
         names,
         f"+{more}" if more > 0 else "",
-        operation.origin if operation.origin != LIVE else "",
+        subscription.said_origin if subscription.said_origin != LIVE else "",
     ]
     return " ".join(part for part in parts if part)

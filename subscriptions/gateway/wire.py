@@ -25,13 +25,16 @@ SHUTDOWN_S = 0.5  # at the end of the process; then the socket is aborted
 CLOSE_S = 2.0  # for the peer's close reply or the kernel's buffer; then the socket is aborted
 
 
-def text_header(size: int) -> bytes:
-    """The header of one unfragmented, unmasked text frame (RFC 6455, 5.2)."""
+TEXT, BINARY = 0x81, 0x82  # the first byte of an unfragmented frame
+
+
+def frame_header(size: int, kind: int = TEXT) -> bytes:
+    """The header of one unfragmented, unmasked frame (RFC 6455, 5.2)."""
     if size < 126:
-        return struct.pack("!BB", 0x81, size)
+        return struct.pack("!BB", kind, size)
     if size < 65_536:
-        return struct.pack("!BBH", 0x81, 126, size)
-    return struct.pack("!BBQ", 0x81, 127, size)
+        return struct.pack("!BBH", kind, 126, size)
+    return struct.pack("!BBQ", kind, 127, size)
 
 
 class GatewayProtocol(WebSocketsSansIOProtocol):
@@ -99,8 +102,9 @@ class GatewayProtocol(WebSocketsSansIOProtocol):
 class WireSink:
     """The sink of a seat whose socket is a GatewayProtocol."""
 
-    def __init__(self, protocol: GatewayProtocol, on_writable: Callable[[], None]) -> None:
+    def __init__(self, protocol: GatewayProtocol, on_writable: Callable[[], None], *, binary: bool = False) -> None:
         self._protocol = protocol
+        self._kind = BINARY if binary else TEXT
         protocol.on_writable = on_writable
 
     def writable(self) -> bool:
@@ -109,7 +113,7 @@ class WireSink:
     def write(self, frames: list[bytes]) -> None:
         parts: list[bytes] = []
         for frame in frames:
-            parts += (text_header(len(frame)), frame)
+            parts += (frame_header(len(frame), self._kind), frame)
         self._protocol.transport.write(b"".join(parts))
 
     def cut(self, code: int, reason: str) -> None:

@@ -80,7 +80,7 @@ class GatewayWorker:
             "bytes_out": counts["sent_bytes"],
             "dropped": drops(counts),
             "clients": len(self.layer.seats),
-            "subscriptions": sum(len(member.streams) for member in self.layer.hub.members.values()),
+            "subscriptions": sum(len(member.follows) for member in self.layer.hub.members.values()),
             "streams": sum(len(streams) for streams in self.layer.hub.origins.values()),
             "instruments": len(self.layer.catalog),
             "records_in_per_s": round(self._rates["records_in"]),
@@ -107,6 +107,7 @@ class GatewayWorker:
             frame = replies.heartbeat(self.intake.feeds.shown(now_ns=now_ns), at_ns=now_ns)
             for seat in list(self.layer.seats.values()):
                 self._look_after(seat, now_ns=now_ns, heartbeat=frame)
+            self.layer.hub.catch_up.sweep(now_ns)
             for name in self._last_sent.keys() - self.layer.seats.keys():
                 del self._last_sent[name]
             self._carry()
@@ -141,7 +142,7 @@ class GatewayWorker:
         metrics.SESSIONS.set(len(seats))
         metrics.SLOW_SESSIONS.set(sum(seat.outbox.slow for seat in seats))
         metrics.QUEUED_BYTES.set(sum(seat.outbox.queued_bytes for seat in seats))
-        metrics.SUBSCRIPTIONS.set(sum(len(member.streams) for member in self.layer.hub.members.values()))
+        metrics.SUBSCRIPTIONS.set(sum(len(member.follows) for member in self.layer.hub.members.values()))
         metrics.STREAMS.set(len(self.layer.hub.origins["live"]))
 
     async def _refresh_instruments(self) -> None:

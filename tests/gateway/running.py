@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,17 @@ class KeyTable:
         if key_id in self.ended:
             raise self.ended[key_id]
         return next((one for one in self.grants.values() if one.key_id == key_id), self.public)
+
+    async def refresh_all(self, key_ids: Sequence[str]) -> dict[str, Grant | ProtocolError]:
+        found: dict[str, Grant | ProtocolError] = {}
+        for key_id in key_ids:
+            try:
+                found[key_id] = await self.refresh(key_id)
+            except ProtocolError as error:
+                if error.code == "OVERLOADED":
+                    raise
+                found[key_id] = error
+        return found
 
     def close(self) -> None:
         """Nothing is held."""
@@ -182,6 +193,7 @@ class Client:
 
     def __init__(self, socket: ClientConnection | UnreadSocket) -> None:
         self.socket = socket
+        self.states: list[tuple[int, str]] = []  # what was announced between the records
         self._ids = itertools.count(1)
 
     def frame(self, timeout_s: float = WAIT_S) -> Any:
@@ -203,6 +215,9 @@ class Client:
         found: list[dict[str, Any]] = []
         while len(found) < count:
             frame = self.frame(timeout_s)
+            if isinstance(frame, dict) and frame["t"] == "state":
+                self.states.append((frame["sid"], frame["state"]))
+                continue
             assert isinstance(frame, list), f"expected records, got {frame}"
             found += frame
         assert len(found) == count, f"expected {count} records, got {len(found)}: {found}"

@@ -7,18 +7,21 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
+from subscriptions.gateway.following import Member, stream_name
 from subscriptions.gateway.heads import HEAD, cut_depth, stream_key
-from subscriptions.gateway.hub import IMAGES_PER_STREAM_MAX, Hub, Member
+from subscriptions.gateway.hub import Hub
 from subscriptions.gateway.outbox import Outbox
+from subscriptions.gateway.stream import IMAGES_MAX
+from subscriptions.gateway.views import View
 from tests.gateway import cast
 
 
 def follow(hub: Hub, name: str, channel: str, symbol: str, *, origin: str = "live", level: int = 0) -> Outbox:
     member = hub.members.get(name)
     if member is None:
-        member = Member(name, Outbox(1_000_000), lambda origin, channel, symbol, market: 0)
+        member = Member(name, Outbox(1_000_000), lambda origin, channel, stream: 0)
         hub.add_member(member)
-    hub.join(name, origin, (stream_key(channel, symbol), channel, symbol), level=level)
+    hub.join(name, origin, symbol, view=View(channel, level))
     return member.outbox
 
 
@@ -30,7 +33,7 @@ def test_records_go_to_the_members_of_their_stream_and_level_only() -> None:
     line = cast.depth("FPT", 1)
     assert hub.publish(b"\n".join([line, cast.trade("FPT", 1), cast.depth("VNM", 1)])) == 3
     assert (fpt.pending, five.pending, vnm.pending) == ([line], [cut_depth(line, 5)], [cast.depth("VNM", 1)])
-    hub.leave("a", "live", stream_key("depth", "FPT"))
+    hub.leave("a", stream_name("live", stream_key("depth", "FPT")))
     hub.remove_member("b")
     hub.publish(cast.depth("FPT", 2))
     assert (len(fpt.pending), len(five.pending), hub.delivered) == (1, 1, 3)
@@ -49,7 +52,6 @@ def test_last_images_one_a_board_until_the_epoch_changes() -> None:
     first, other, second = cast.depth("FPT", 1), cast.depth("FPT", 2, bd="G4"), cast.depth("FPT", 3, mt="W")
     hub.publish(b"\n".join([first, other, second]))
     assert hub.images("live", key) == [other, second]  # by age: the newest is read last
-    assert hub.images("live", key, level=1) == [cut_depth(other, 1), cut_depth(second, 1)]
     room, flows = cast.record("foreign", "FPT", 1, mt="MF"), cast.record("foreign", "FPT", 2, mt="MT")
     hub.publish(b"\n".join([room, flows]))
     assert hub.images("live", stream_key("foreign", "FPT")) == [room, flows]  # one does not replace the other
@@ -59,9 +61,9 @@ def test_last_images_one_a_board_until_the_epoch_changes() -> None:
     assert hub.images("live", key) == [renewed]
     hub.publish(cast.trade("FPT", 1))
     assert hub.images("live", stream_key("trade", "FPT")) == []
-    for number in range(IMAGES_PER_STREAM_MAX + 5):
+    for number in range(IMAGES_MAX + 5):
         hub.publish(cast.depth("FPT", number, bd=f"B{number}", ep="20261121-1"))
-    assert len(hub.images("live", key)) == IMAGES_PER_STREAM_MAX
+    assert len(hub.images("live", key)) == IMAGES_MAX
 
 
 def test_a_member_that_lost_images_gets_the_last_ones_again() -> None:
@@ -71,7 +73,7 @@ def test_a_member_that_lost_images_gets_the_last_ones_again() -> None:
     box.pending.clear()
     box.lost.add(("live", stream_key("depth", "FPT")))
     box.lost.add(("live", stream_key("depth", "VNM")))  # no longer followed
-    hub.restore(hub.members["a"])
+    hub.restore(hub.members["a"], now_ns=1)
     assert (box.pending, box.lost) == ([cut_depth(cast.depth("FPT", 2), 1)], set())
 
 

@@ -103,6 +103,7 @@ async def test_the_consumer_under_another_server_uses_its_send() -> None:
         assert (await client.receive_json_from())["ok"] == ["FPT"]
         layer.publish(cast.trade("FPT", 1) + b"\n" + cast.trade("FPT", 2))
         layer.tick()
+        assert await client.receive_json_from() == {"t": "state", "sid": 1, "state": "running"}
         assert [one["n"] for one in await client.receive_json_from()] == [1, 2]
         layer.shut_down()
         closed = await client.receive_output()

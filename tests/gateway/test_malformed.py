@@ -25,7 +25,7 @@ from tests.gateway.running import RunningGateway, closed_with, open_raw
         ('{"op":"ping","id":NaN}', "BAD_JSON"),
         ('{"op":"ping","op":"list"}', "BAD_JSON"),
         ('{"op":"fly"}', "UNKNOWN_OP"),
-        ('{"op":"set","sid":1,"conflate_ms":50}', "UNKNOWN_OP"),
+        ('{"op":"set","sid":1,"conflate_ms":50}', "NOT_SUBSCRIBED"),
         ("{}", "BAD_PARAM"),
         ('{"op":"sub","ch":"nothing","symbols":["FPT"]}', "BAD_PARAM"),
         ('{"op":"sub","ch":"trade","symbols":[]}', "BAD_PARAM"),

@@ -124,7 +124,7 @@ def test_a_client_that_catches_up_in_time_starts_afresh() -> None:
 
 def test_disconnect_is_never_skipped_it_ends() -> None:
     box = Outbox(20_000)
-    box.strict.add(("live", b'{"ch":"trade","s":"FPT"'))
+    box.policies[("live", b'{"ch":"trade","s":"FPT"')] = "disconnect"
     box.pending.extend(padded("trade", "FPT", n) for n in range(16))
     box.pending.extend(padded("trade", "VNM", n) for n in range(2))
     assert box.settle(1) is False

@@ -76,7 +76,13 @@ def test_a_lower_level_cuts_the_running_stream(gateway: RunningGateway) -> None:
     assert len(client.records(1)[0]["b"]) == 10
     gateway.keys.grants["alice"] = cast.grant(cast.rule({"depth"}, level=1))
     tell(gateway, 1)
-    gateway.until(lambda: [list(one.streams.values()) for one in gateway.layer.hub.members.values()] == [[1]], "a cut")
+    gateway.until(
+        lambda: (
+            [[follow.view.level for follow in one.follows.values()] for one in gateway.layer.hub.members.values()]
+            == [[1]]
+        ),
+        "a cut",
+    )
     gateway.publish(cast.depth("FPT", 2))
     assert len(client.records(1)[0]["b"]) == 1
 

@@ -28,7 +28,7 @@ def test_sub_reply_then_last_images_then_records(gateway: RunningGateway) -> Non
     assert client.frame()["t"] == "welcome"
     reply = client.subscribe("depth", "FPT", "XXX")
     assert reply == {
-        "t": "sub", "id": 1, "sid": 1,
+        "t": "sub", "id": 1, "sid": 1, "state": "running",
         "granted": {"conflate_ms": 0, "timeliness": "realtime", "on_slow": "conflate", "origin": "live", "depth": 10},
         "ok": ["FPT"],
         "errors": [{"s": "XXX", "code": "SYMBOL_UNKNOWN", "msg": "no instrument, index, board or feed of this name"}],
@@ -43,7 +43,9 @@ def test_records_are_the_bytes_of_the_parser(gateway: RunningGateway) -> None:
     client = gateway.connect()
     client.frame()
     client.subscribe("trade", "FPT", "VNM")
-    lines = [cast.trade("FPT", 1), cast.trade("VNM", 1), cast.trade("FPT", 2)]
+    gateway.publish(cast.trade("FPT", 1), cast.trade("VNM", 1))
+    client.records(2)
+    lines = [cast.trade("FPT", 2), cast.trade("VNM", 2), cast.trade("FPT", 3)]
     gateway.publish(*lines)
     assert client.socket.recv(timeout=5) == "[" + ",".join(line.decode() for line in lines) + "]"
 
@@ -70,7 +72,8 @@ def test_unsub_ends_the_stream_and_list_shows_the_states(gateway: RunningGateway
     assert [(row["sid"], row["symbols"], row["state"]) for row in listing["subscriptions"]] == [
         (1, ["FPT"], "running"), (2, ["VNM"], "waiting"),
     ]  # fmt: skip
-    assert client.ask(op="unsub", id=10, sid=1) == {"t": "unsub", "id": 10, "sid": 1}
+    assert client.states == [(1, "running")]
+    assert client.ask(op="unsub", id=10, sid=1) == {"t": "unsub", "id": 10, "sid": 1, "state": "closed"}
     gateway.publish(cast.trade("FPT", 2), cast.trade("VNM", 1))
     assert numbers(client.records(1)) == [("trade", "VNM", 1)]
     assert client.ask(op="unsub", id=11, sid=1)["code"] == "NOT_SUBSCRIBED"

@@ -1,0 +1,197 @@
+"""The members that follow one stream in one view, and the records they are given, each made once for all of them.
+
+The plain variant gives the parser's bytes: the hub appends them itself. A derived one is handed each record of the
+stream by `push`. In a conflation bucket the newest record of each identity waits for `flush`; whoever joins makes the
+bucket flush first, so that everybody who follows a variant has come as far as its stream.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable
+from operator import itemgetter
+
+from subscriptions.gateway.heads import Identity, image_identity
+from subscriptions.gateway.history import Entry, History
+from subscriptions.gateway.makers import maker_of
+from subscriptions.gateway.outbox import Outbox
+from subscriptions.gateway.stream import Stream
+from subscriptions.gateway.views import View, with_members
+
+REMADE_MAX = 8_192  # records of a derived view kept for further resumes; past it the older half goes
+_number = itemgetter(0)
+
+
+class Variant:
+    plain = True
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.members: dict[str, Outbox] = {}
+        self.appends: list[Callable[[bytes], None]] | None = None  # rebuilt at the first record after a change
+
+    def join(self, name: str, outbox: Outbox) -> None:
+        self.members[name] = outbox
+        self.appends = None
+
+    def leave(self, name: str) -> None:
+        self.members.pop(name, None)
+        self.appends = None
+
+    def deliver(self, record: bytes) -> int:
+        """Hand a finished record to every member; how many they are."""
+        appends = self.appends
+        if appends is None:
+            appends = self.appends = [outbox.pending.append for outbox in self.members.values()]
+        for append in appends:
+            append(record)
+        return len(appends)
+
+    def push(self, head: re.Match[bytes], line: bytes) -> int:
+        """A record of the stream; how many deliveries it made."""
+        return self.deliver(line)
+
+    def flush(self) -> int:
+        """Deliver what waits in the bucket."""
+        return 0
+
+    def renew(self) -> int:
+        """A new epoch begins: what waits belongs to the old one."""
+        return 0
+
+    def images(self, stream: Stream) -> list[bytes]:
+        """What a subscriber starts with."""
+        return list(stream.images.values())
+
+    def records_after(self, stream: Stream, number: int, *, count: int) -> list[tuple[int, bytes]] | None:
+        """The next `count` records behind `number`, or None when the history does not reach back to it."""
+        entries = stream.history.after(number) if stream.history is not None else None
+        return None if entries is None else [(entry[0], entry[1]) for entry in entries[:count]]
+
+
+class DerivedVariant(Variant):
+    plain = False
+
+    def __init__(self, view: View, stream: Stream, *, on_waiting: Callable[[DerivedVariant], None]) -> None:
+        super().__init__(view)
+        self._maker = maker_of(view, stream.images, stream.history)
+        self._merges = bool(view.conflate_ms) and self._maker.merges
+        self._boards = frozenset(board.encode() for board in view.boards)
+        self._counter = b"cn" if view.channel == "stats" else b"c"  # a stats record has a `c` of its own: the price
+        self._before = stream.number * 2 if view.channel == "bar" else stream.number
+        self._on_waiting = on_waiting
+        self._waiting: dict[Identity, tuple[int, bytes, int]] = {}  # (n, line, updates): a source's, or a made record
+        self._remade: list[tuple[int, bytes]] | None = None  # complete behind `_remade_from`, while resumes need it
+        self._remade_from = 0
+
+    def push(self, head: re.Match[bytes], line: bytes) -> int:
+        if self._boards and head[9] not in self._boards:
+            return 0
+        number, identity = int(head[4]), image_identity(head)
+        if self._merges:
+            self._wait(identity, number, line)
+            return 0
+        delivered = 0
+        for made, record, replaceable in self._maker.make(number, line, identity):
+            if replaceable and self.view.conflate_ms:
+                self._wait(identity, made, record)
+                continue
+            self._waiting.pop(identity, None)  # the last word on what waits: a closed bar
+            delivered += self._send(made, record, 1)
+        return delivered
+
+    def flush(self) -> int:
+        if not self._waiting:
+            return 0
+        waiting, self._waiting = self._waiting, {}
+        delivered = 0
+        for identity, (number, line, updates) in waiting.items():
+            made = self._maker.make(number, line, identity) if self._merges else [(number, line, True)]
+            for at, record, _ in made:
+                delivered += self._send(at, record, updates)
+        return delivered
+
+    def renew(self) -> int:
+        delivered = self.flush()
+        self._maker.renew()
+        self._before, self._remade = 0, None
+        return delivered
+
+    def images(self, stream: Stream) -> list[bytes]:
+        images = stream.images
+        if self._boards:
+            images = {identity: line for identity, line in images.items() if identity[0] in self._boards}
+        return [self.view.finish(record) for record in self._maker.images(stream.number, images)]
+
+    def records_after(self, stream: Stream, number: int, *, count: int) -> list[tuple[int, bytes]] | None:
+        entries = stream.history.after(self._source_number(number)) if stream.history is not None else None
+        if entries is None:
+            return None
+        if self._merges or self.view.conflate_ms:
+            return self._remake(stream, number, entries)  # one bucket, short
+        if self._remade is None or number < self._remade_from:
+            self._remade, self._remade_from = self._remake(stream, number, entries), number
+        at = bisect_right(self._remade, number, key=_number)
+        return self._remade[at : at + count]
+
+    def forget_remade(self) -> None:
+        """No resume asked for a while."""
+        self._remade = None
+
+    def _source_number(self, number: int) -> int:
+        """The last number of the source of which everything is in the view's records up to `number`."""
+        return number // 2 if self.view.channel == "bar" else number
+
+    def _remake(self, stream: Stream, number: int, entries: list[Entry]) -> list[tuple[int, bytes]]:
+        """The view's records behind `number`, made again from the history."""
+        then = Stream(stream.key, stream.channel, stream.symbol)
+        assert stream.history is not None, "entries come from it"
+        then.number = self._source_number(number)
+        then.images = stream.history.state_at(then.number)
+        then.history = History()
+        then.history.extend(entry for entry in stream.history if entry[0] <= then.number)
+        again = DerivedVariant(self.view, then, on_waiting=lambda variant: None)
+        again._before, again._remade = number, []
+        for _, line, _, _ in entries:
+            again.push(stream.head(line), line)
+        again.flush()
+        return [made for made in again._remade if made[0] > number]
+
+    def _wait(self, identity: Identity, number: int, line: bytes) -> None:
+        before = self._waiting.pop(identity, None)  # the newest is the last, so that numbers rise
+        if not self._waiting and before is None:
+            self._on_waiting(self)
+        self._waiting[identity] = (number, line, 1 if before is None else before[2] + 1)
+
+    def _send(self, number: int, record: bytes, updates: int) -> int:
+        if self.view.conflate_ms:
+            record = with_members(record, b',"%b":%d' % (self._counter, updates))
+        if self.view.sparse:
+            record = with_members(record, b',"pn":%d' % self._before)
+        self._before = number
+        finished = self.view.finish(record)
+        if self._remade is not None:
+            self._remade.append((number, finished))
+            if len(self._remade) > 2 * REMADE_MAX:
+                self._remade_from = self._remade[REMADE_MAX - 1][0]
+                del self._remade[:REMADE_MAX]
+        return self.deliver(finished)
+
+
+class FlushFirst(Variant):
+    """No members: a trade flushes the pending quotes of its symbol before it is delivered itself."""
+
+    plain = False
+
+    def __init__(self, depth: Stream) -> None:
+        super().__init__(View("trade"))
+        self._depth = depth
+
+    def push(self, head: re.Match[bytes], line: bytes) -> int:
+        variants = self._depth.variants
+        return sum(variant.flush() for view, variant in variants.items() if view.channel == "quote")
+
+
+def variant_of(view: View, stream: Stream, *, on_waiting: Callable[[DerivedVariant], None]) -> Variant:
+    return Variant(view) if view.plain else DerivedVariant(view, stream, on_waiting=on_waiting)
