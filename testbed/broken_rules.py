@@ -15,6 +15,7 @@ from feeds.capture.publisher import FeedPublisher
 from feeds.parser.context import Context
 from feeds.parser.partition import PartitionParser
 from feeds.parser.pipeline import Pipeline
+from feeds.parser.translator import Rejected, Translation, Translator
 
 
 def no_dedup() -> None:
@@ -90,7 +91,27 @@ def drops_some() -> None:
     AmqpOutbox.put = put  # type: ignore[method-assign]
 
 
-RULES = {rule.__name__: rule for rule in (no_dedup, acknowledge_first, no_cursor, cursor_before_confirm, drops_some)}
+def refuses_a_price() -> None:
+    """A parser of before a fix: it refuses trades at 98777.0."""
+    general = Translator.general
+    mark = b"270=98777.0"
+
+    def refuse(translator: Translator, data: bytes) -> Translation:
+        if mark in data:
+            raise Rejected("UNKNOWN_CODE", data.index(mark), "refused before the fix")
+        return general(translator, data)
+
+    def no_layout(*_arguments: object) -> None:
+        """Every message goes the general path."""
+
+    Translator.general = refuse  # type: ignore[method-assign]
+    Translator.find = no_layout  # type: ignore[method-assign,assignment]
+
+
+RULES = {
+    rule.__name__: rule
+    for rule in (no_dedup, acknowledge_first, no_cursor, cursor_before_confirm, drops_some, refuses_a_price)
+}
 
 
 def break_rule(name: str) -> None:

@@ -110,7 +110,7 @@ def gather(path: LivePath) -> Evidence:
     """What the run left; the workers may still run, nothing moves."""
     path.relay.stop()
     raw, records, lost, dead = asyncio.run(_from_broker(path))
-    blocks = journal_blocks(path.data_dir / "journal" / path.feed.name)
+    blocks = journal_blocks(path.seen_at / "journal" / path.feed.name)
     sent = path.exchange_sent()
     capture, publisher = path.stats("capture"), path.stats("publisher")
     counts = [line.counts() for line in path.relay.lines]

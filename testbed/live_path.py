@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from feeds.config import FeedConfig, LineConfig
 from testbed.ports import free_port
@@ -31,19 +31,29 @@ class NotInTime(AssertionError):
     """What was waited for did not happen; the text carries the logs' ends."""
 
 
+class OtherDisk(NamedTuple):
+    """A data folder in another mount namespace: the command the workers run under, and where we see the folder."""
+
+    folder: Path
+    wrapper: tuple[str, ...]
+    seen_at: Path
+
+
 class LivePath:
     """One feed. Names of processes: capture, publisher, parser-0, parser-1, …"""
 
     def __init__(
-        self, folder: Path, bus: str, *, seed: int, partitions: int = 2, wrapper: tuple[str, ...] = ()
+        self, folder: Path, bus: str, *, seed: int, partitions: int = 2, disk: OtherDisk | None = None
     ) -> None:
         self.folder = folder
         self.bus = bus
         self.seed = seed
         self.partitions = partitions
-        self.wrapper = wrapper  # a command that the capture runs under
-        self.data_dir = folder / "data"
-        self.data_dir.mkdir(parents=True)
+        self.wrapper = disk.wrapper if disk else ()
+        self.data_dir = disk.folder if disk else folder / "data"
+        self.seen_at = disk.seen_at if disk else self.data_dir
+        folder.mkdir(parents=True)
+        self.seen_at.mkdir(parents=True, exist_ok=True)
         ports = [free_port(), free_port()]
         self.relay = Relay(ports, seed=seed, log=folder / "relay.log")
         self.prefix = f"live{ports[0]}"
@@ -81,8 +91,7 @@ class LivePath:
             "prefix": self.prefix, "data_dir": str(self.data_dir), "stats": str(self.stats_path(name)),
             "broken": broken,
         }  # fmt: skip
-        wrapper = self.wrapper if name == "capture" else ()
-        self._spawn(name, "testbed.worker_process", spec, wrapper=wrapper)
+        self._spawn(name, "testbed.worker_process", spec, wrapper=self.wrapper)
 
     def start_exchange(self, *, rate: int, **options: object) -> None:
         """The exchange, onto the relay. `options`: duration_s, count, burst, symbols."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import shutil
 import signal
 import sys
 import tempfile
 import threading
 import time
+import warnings
 from pathlib import Path
 
 from benches.soak.options import Options, parse
@@ -26,6 +28,9 @@ def main(arguments: list[str]) -> int:
         signal.signal(number, lambda *_: stop.set())
     folder = options.keep or Path(tempfile.mkdtemp(prefix="mdds-soak-"))
     folder.mkdir(parents=True, exist_ok=True)
+    for name in ("aio_pika", "aiormq"):  # the broker's deaths are ours
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    warnings.simplefilter("ignore", RuntimeWarning)
     print(
         f"soak: seed {options.seed}, {options.seconds / 60:g} minutes at {options.rate:,} messages/s, "
         f"faults: {', '.join(options.faults) or 'none'}",

@@ -150,7 +150,9 @@ class Stand:
     def ended_by_itself(self) -> str:
         """A process that ended though nobody killed it."""
         for name, process in list(self.system.processes.items()):
-            if process.poll() is not None and not (name in ("exchange", "relay") and process.poll() == 0):
+            if process.poll() is None or (name in ("exchange", "relay") and process.poll() == 0):
+                continue
+            if self.system.processes.get(name) is process:  # else it was killed on purpose a moment ago
                 return f"{name} ended with {process.poll()}: {self.system.log(name)[-1500:]}"
         return ""
 

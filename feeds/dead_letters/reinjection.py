@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from feeds.blocks import FLAG_MESSAGE, Block, decode_block
+from feeds.blocks import FLAG_MESSAGE, Block, decode_block, encode_block
 from feeds.capture.raw_stage import RawMessage, RawStage
 from feeds.config import FeedConfig
 from feeds.parser.dead_letter import DeadLetter
@@ -70,14 +70,15 @@ def _refusal(
 
 
 def _raw(letter: DeadLetter, feed: FeedConfig, now_ns: int) -> list[RawMessage]:
-    """A stage of its own, so that no number is missed before it and no gap declared."""
+    """A stage of its own finds the partition. What it says of the stream (a late start) is not true of the feed, so only
+    the message itself goes on."""
     stage = RawStage(feed, LIVE, PUBLISHER)
     entry = (letter.rx_ns, letter.line, FLAG_MESSAGE, letter.data)
     stage.push(Block(feed.id, letter.epoch, letter.capture_seq, [entry]))
-    stage.finish()
-    return [RawMessage(raw.partition, raw.body, {**raw.headers, "no": 0, "t_rx": now_ns}) for raw in stage.drain()]
-
-
-def entries_in(messages: Iterable[RawMessage]) -> int:
-    """How many messages of the feed these RAW messages hold."""
-    return sum(len(decode_block(raw.body)[0].entries) for raw in messages)
+    messages = []
+    for raw in stage.drain():
+        entries = [one for one in decode_block(raw.body)[0].entries if one[2] == FLAG_MESSAGE]
+        if entries:
+            body = encode_block(entries, feed_id=feed.id, epoch=letter.epoch, first_seq=letter.capture_seq)
+            messages.append(RawMessage(raw.partition, body, {**raw.headers, "no": 0, "t_rx": now_ns}))
+    return messages
