@@ -1,4 +1,7 @@
-"""Carries out the timeline's events on the stand, in a thread of its own: a broker takes seconds to come back."""
+"""Carries out the timeline's events on the stand, in a thread of its own: a broker takes seconds to come back.
+
+The thread stays until `close`: the workers it started get SIGKILL when the thread that started them ends.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from benches.soak.stand import Stand
 from benches.soak.timeline import Event
 
 BACK_NS_MAX = 20_000_000_000  # a capture is there again at the latest so long after its start, on a loaded machine
+HEAL_S_MAX = 120.0
 SHORT_S = 0.5  # between a worker's death and its next start
 
 
@@ -26,6 +30,8 @@ class Faults(threading.Thread):
         self.busy: set[str] = set()  # workers that are dead on purpose
         self.failure: BaseException | None = None
         self._stopping = threading.Event()
+        self._healed = threading.Event()
+        self._over = threading.Event()
 
     def run(self) -> None:
         began = time.monotonic()
@@ -39,10 +45,18 @@ class Faults(threading.Thread):
                 self.now = "none"
         except BaseException as error:
             self.failure = error
+        self._healed.set()
+        self._over.wait()
 
     def stop(self) -> None:
+        """No further event; returns when the one that goes on is over and everything runs again."""
         self._stopping.set()
-        self.join(120)
+        self._healed.wait(HEAL_S_MAX)
+
+    def close(self) -> None:
+        """End the thread, and with it the workers it started."""
+        self._over.set()
+        self.join(HEAL_S_MAX)
 
     def _carry_out(self, event: Event) -> None:
         if event.name in ("capture", "publisher", "parser", "gateway"):

@@ -87,7 +87,9 @@ class Run:
         return list(dict.fromkeys(found))
 
     def close(self) -> None:
-        self.faults.stop() if self.faults.is_alive() else None
+        if self.faults.is_alive():
+            self.faults.stop()
+            self.faults.close()
         for thread in (self.reference, self.parsed, self.client):
             if thread.is_alive():
                 thread.stop()
