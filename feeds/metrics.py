@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 from feeds.bus.base import BusCounts
 from feeds.capture.publisher import FeedPublisher, PublisherWorker
 from feeds.capture.worker import CaptureWorker
+from feeds.feed_metrics import line_metrics, state_metrics
 from feeds.parser.latency import BOUNDS
 from feeds.parser.worker import ParserWorker
 
@@ -112,6 +113,8 @@ def publisher_metrics(worker: PublisherWorker) -> Iterator[Metric]:
     for publisher in worker.publishers:
         backlog.add_metric([publisher.feed.name], publisher.backlog_bytes)
     yield backlog
+    yield from state_metrics(worker)
+    yield from line_metrics(worker)
 
 
 def parser_metrics(worker: ParserWorker) -> Iterator[Metric]:
@@ -130,6 +133,14 @@ def parser_metrics(worker: ParserWorker) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "mdds_parser_definitions_dropped", "Definitions not saved: too many waited.", value=worker.learned_dropped
     )
+    suspect = GaugeMetricFamily(
+        "mdds_parser_suspect",
+        "Streams without an image since a gap or a late start.",
+        labels=["feed"],
+    )
+    for feed, count in worker.suspect().items():
+        suspect.add_metric([feed], count)
+    yield suspect
     latencies = [parser.latency for parser in worker.parsers]
     yield _histogram(
         [sum(column) for column in zip(*(list(one.total) for one in latencies), strict=True)],

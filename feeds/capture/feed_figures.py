@@ -20,18 +20,23 @@ def missing_on(counts: tuple[LineCounts, LineCounts], line: int, gaps: int) -> i
     return max(0, other.first + other.late - mine.duplicate - mine.disagreed) + gaps
 
 
+def line_missing(publisher: FeedPublisher) -> dict[str, int]:
+    """`missing_on` of both lines."""
+    arbiter = publisher.stage.arbiter
+    still_missing = max(0, arbiter.missing - sum(counts.late for counts in arbiter.lines))
+    return {name: missing_on(arbiter.lines, at, still_missing) for at, name in enumerate("AB")}
+
+
 def states_of(publisher: FeedPublisher) -> dict[str, object]:
     """State, phase, lines' states, reorder buffers, skew quantiles (µs)."""
-    monitor, arbiter, skew = publisher.monitor, publisher.stage.arbiter, publisher.skew
-    streams = list(arbiter.by_name.values())
-    still_missing = max(0, arbiter.missing - sum(counts.late for counts in arbiter.lines))
+    monitor, skew = publisher.monitor, publisher.skew
     return {
         "state": monitor.state,
         "phase": monitor.phase,
         "changes": dict(monitor.changes),
         "line_states": {line.name: line.state for line in monitor.lines},
-        "line_missing": {name: missing_on(arbiter.lines, at, still_missing) for at, name in enumerate("AB")},
-        "reordering": sum(len(stream.pending) for stream in streams),
+        "line_missing": line_missing(publisher),
+        "reordering": sum(len(stream.pending) for stream in publisher.stage.arbiter.by_name.values()),
         "skew_us": {
             name: {"p50": skew.quantile_us(at, 0.5), "p99": skew.quantile_us(at, 0.99), "samples": sum(skew.counts[at])}
             for at, name in enumerate("AB")
