@@ -117,6 +117,18 @@ def resume(job_id: int) -> bool:
     return bool(paused.update(state=states.QUEUED))
 
 
+def put_aside(claimed: Claim) -> bool:
+    """running → paused at the end of its range, for a job that goes on live; False: it does not, or is not ours."""
+    held = ReplayJob.objects.filter(pk=claimed.job_id, worker=claimed.worker, state=states.RUNNING, then_live=True)
+    return bool(held.update(state=states.PAUSED, worker="", seen_at=None))
+
+
+def extend(job_id: int, to_at: datetime) -> bool:
+    """paused → queued, to a new end, as fast as it goes. False: it was not put aside (yet). Send it to the queue."""
+    aside = ReplayJob.objects.filter(pk=job_id, state=states.PAUSED, then_live=True, cancel_requested=False)
+    return bool(aside.update(state=states.QUEUED, to_at=to_at, speed=0, then_live=False))
+
+
 def seek(job_id: int, to_ns: int) -> bool:
     """Go on from another moment of the range, in a new epoch: taken from its worker; queued, or paused as before.
 

@@ -33,6 +33,9 @@ class ReplayJob(models.Model):
     )
     symbols = models.JSONField(default=list, blank=True, help_text="Tickers to play; empty: all.")
     isins = models.JSONField(default=list, blank=True, help_text="The instruments of the symbols; empty: all messages.")
+    then_live = models.BooleanField(
+        default=False, help_text="Put aside at the end of the range, until its session extends it to now."
+    )
     watched_at = models.DateTimeField(
         null=True, blank=True, help_text="When a session last followed its own replay; empty: not a session's."
     )

@@ -100,6 +100,8 @@ def _run(claim: jobs.Claim, *, data_dir: Path, partitions: int, limits: ReplayLi
 
 def _ended(claim: jobs.Claim, outcome: str) -> str:
     now = timezone.now()
+    if outcome == COMPLETED and jobs.put_aside(claim):
+        return states.PAUSED
     if outcome == COMPLETED:
         return states.COMPLETED if jobs.finish(claim, states.COMPLETED, now=now) else "held"
     if ReplayJob.objects.filter(pk=claim.job_id, cancel_requested=True).exists():

@@ -111,6 +111,7 @@ def submit_for(
     data_dir: Path,
     now: datetime,
     private: bool = False,
+    then_live: bool = False,
     limits: ReplayLimits = DEFAULT_LIMITS,
 ) -> ReplayJob:
     """Store a client's request; `private`: it belongs to one session, which has to watch it (`jobs.watch`).
@@ -128,7 +129,7 @@ def submit_for(
         Subscriber.objects.select_for_update().get(pk=subscriber.pk)
         _make_room(ReplayJob.objects.filter(subscriber=subscriber), limits)
         watched_at = now if private else None
-        return _create(request, expected, now=now, subscriber=subscriber, watched_at=watched_at)
+        return _create(request, expected, now=now, subscriber=subscriber, watched_at=watched_at, then_live=then_live)
 
 
 def first_received_ns(folder: Path) -> int | None:

@@ -19,6 +19,7 @@ from subscriptions.inbound import (
     json_message,
     packed_message,
 )
+from subscriptions.replay_operations import ControlReplay, StartReplay, read_control, read_replay
 
 __all__ = ["MESSAGE_BYTES_MAX", "OperationId", "ProtocolError"]  # of `inbound`, for those who know only the protocol
 
@@ -46,7 +47,7 @@ CHANNELS_CONFLATED = CHANNELS_OF_IMAGES | CHANNELS_OF_BOTH  # the others answer 
 CHANNELS_OF_DEPTH = frozenset({"depth", "book"})
 # In the protocol, not yet produced by any worker: a clear refusal instead of a subscription that waits for ever.
 CHANNELS_UNSERVED = frozenset({"raw"})
-OPERATIONS_UNSERVED = frozenset({"replay", "ctl"})
+OPERATIONS_UNSERVED: frozenset[str] = frozenset()
 
 _SYMBOL = re.compile(r"[^\x00-\x20\"\\\x7f-\x9f]{1,64}", re.ASCII)
 _BOARD = re.compile(r"[A-Z0-9]{1,4}")
@@ -57,6 +58,7 @@ _ORIGIN = re.compile(r"live|replay:[0-9]{1,18}")
 class Authenticate:
     id: OperationId
     secret: str
+    takeover: bool = False  # over the session limit: end the oldest session instead of being refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,9 @@ class ListSubscriptions:
     channel: str | None = None
 
 
-Operation = Authenticate | Subscribe | SetSubscription | Unsubscribe | Ping | ListSubscriptions
+Operation = (
+    Authenticate | Subscribe | SetSubscription | Unsubscribe | Ping | ListSubscriptions | StartReplay | ControlReplay
+)
 
 
 def parse(text: str | bytes) -> Operation:
@@ -184,7 +188,7 @@ def _authenticate(fields: Fields) -> Authenticate:
         raise ProtocolError("BAD_PARAM", "auth: expected exactly one of key and token, a text", id=fields.id)
     if len(secret) > SECRET_CHARACTERS_MAX:
         raise ProtocolError("BAD_PARAM", f"auth: at most {SECRET_CHARACTERS_MAX} characters", id=fields.id)
-    return Authenticate(fields.id, secret)
+    return Authenticate(fields.id, secret, fields.boolean("takeover", False))
 
 
 def _subscribe(fields: Fields) -> Subscribe:
@@ -258,6 +262,14 @@ def _boards(fields: Fields) -> tuple[str, ...]:
     return tuple(sorted(set(found)))
 
 
+def _replay(fields: Fields) -> StartReplay:
+    channel = _channel(fields, fields.text("ch", None, 32))
+    symbols, depth = _symbols(fields), _depth(fields)
+    if depth is not None and channel not in CHANNELS_OF_DEPTH:
+        fields.fail("depth", "no depth on this channel", depth)
+    return read_replay(fields, channel=channel, symbols=symbols, depth=depth)
+
+
 def _unsubscribe(fields: Fields) -> Unsubscribe:
     return Unsubscribe(fields.id, fields.integer("sid", None))
 
@@ -282,4 +294,6 @@ _READERS: dict[str, Callable[[Fields], Operation]] = {
     "unsub": _unsubscribe,
     "ping": _ping,
     "list": _list,
+    "replay": _replay,
+    "ctl": read_control,
 }

@@ -149,7 +149,7 @@ class Session:
     def spend(self) -> Verdict:
         return self._rate.spend(self.clock_ns())
 
-    def subscribe(self, operation: Subscribe) -> None:
+    def subscribe(self, operation: Subscribe, *, answer: Callable[..., bytes] = replies.subscribed) -> None:
         grant = self._granted(operation)
         if any(rule.delay_s for rule in grant.rules):
             operation = placed(operation, [self._access(operation, one, origin=ANY_DELAY) for one in operation.symbols])
@@ -163,7 +163,7 @@ class Session:
             else:
                 errors.append({"s": symbol, "code": found.code, "msg": found.why})
         if not ok:
-            frame = replies.subscribed(operation.id, sid=None, granted=None, ok=(), errors=errors)
+            frame = answer(operation.id, sid=None, granted=None, ok=(), errors=errors)
             return self.outbox.put_control(frame)
         self._sids += 1
         packed = self.outbox.frames is PackedFrames
@@ -173,7 +173,7 @@ class Session:
             self._taken[(subscription.said_origin, operation.channel, symbol)] = self._sids
         subscription.state = self._first_state(subscription)
         self.outbox.put_control(
-            replies.subscribed(
+            answer(
                 operation.id,
                 sid=self._sids,
                 granted=subscription.granted(),
