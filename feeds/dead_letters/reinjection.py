@@ -70,8 +70,8 @@ def _refusal(
 
 
 def _raw(letter: DeadLetter, feed: FeedConfig, now_ns: int) -> list[RawMessage]:
-    """A stage of its own finds the partition. What it says of the stream (a late start) is not true of the feed: only the
-    message itself goes on."""
+    """A stage of its own finds the partition. What it says of the stream (a late start) is not true of the feed, so
+    nothing but the message itself goes on."""
     stage = RawStage(feed, LIVE, PUBLISHER)
     entry = (letter.rx_ns, letter.line, FLAG_MESSAGE, letter.data)
     stage.push(Block(feed.id, letter.epoch, letter.capture_seq, [entry]))
