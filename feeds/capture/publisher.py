@@ -41,6 +41,7 @@ IDLE_LOOK_S = 0.02  # a look at the journal without a hint
 PARTNER_S = 1.0
 CURSOR_INTERVAL_NS = 100_000_000
 READ_BYTES = 256 << 10  # per turn of the loop, so that a backlog never holds the loop for long
+FLUSH_MESSAGES = 1_000
 NS_PER_MS = 1_000_000
 SUMMED = ("received", "unique", "duplicate", "late", "missing", "gaps", "published", "confirmed", "backlog_bytes")
 
@@ -73,7 +74,8 @@ class FeedPublisher:
         self._marks: deque[tuple[int, Position]] = deque()
         self._confirmed_cursor: Cursor | None = None
         self._saved_ns = 0
-        self._woken = asyncio.Event()
+        self._hinted = False  # the capture wrote since the last look
+        self._hint: asyncio.Future[None] | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow the journal until `stop`; then flush, wait shortly for confirms and save the cursor."""
@@ -112,11 +114,13 @@ class FeedPublisher:
 
     def _wake(self, listener: WakeListener) -> None:
         listener.clear()
-        self._woken.set()
+        self._hinted = True
+        if self._hint is not None:
+            _resolve(self._hint)
 
     async def _step(self, stop: asyncio.Event) -> None:
         """Read what is there, push it, flush when due; wait for more when the tail is reached."""
-        self._woken.clear()
+        self._hinted = False
         begin = self.read_to
         blocks, self.read_to = self.reader.read(begin, READ_BYTES)
         if blocks:
@@ -131,22 +135,38 @@ class FeedPublisher:
             self.now_ns = now
             self.stage.look(now)
         waiting = self.stage.waiting_messages
-        if waiting and (waiting >= 1_000 or (len(blocks) < 2 and now - self._flushed_ns >= self.linger_ns)):
+        behind = self._is_behind(begin)
+        if waiting >= FLUSH_MESSAGES or (waiting and not behind and now - self._flushed_ns >= self.linger_ns):
             await self._flush()
+            waiting = 0
+        if now - self._saved_ns > CURSOR_INTERVAL_NS:
+            self._save()
+        if behind:
             await asyncio.sleep(0)
+        elif waiting or (blocks and self.linger_ns):  # more will come, whatever the hints say: one look a linger
+            await asyncio.sleep(max(0, self._flushed_ns + self.linger_ns - time.time_ns()) / 1e9)
         elif blocks:
             await asyncio.sleep(0)
         else:
-            await self._idle(waiting, now)
-        if now - self._saved_ns > CURSOR_INTERVAL_NS:
-            self._save()
+            await self._woken_up()
 
-    async def _idle(self, waiting: int, now: int) -> None:
-        if waiting:  # linger: more will come, whatever the hints say
-            await asyncio.sleep(max(0, self._flushed_ns + self.linger_ns - now) / 1e9)
-        elif not self._woken.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), IDLE_LOOK_S)
+    def _is_behind(self, begin: Position) -> bool:
+        """Whether the read from `begin` left more in the journal than a linger brings."""
+        same = begin.segment == self.read_to.segment
+        return not same or self.read_to.offset - begin.offset > READ_BYTES // 2
+
+    async def _woken_up(self) -> None:
+        """Wait for the capture's hint, or for IDLE_LOOK_S. Without `wait_for`, which makes a task each time."""
+        if self._hinted:
+            return
+        loop = asyncio.get_running_loop()
+        self._hint = loop.create_future()
+        timer = loop.call_later(IDLE_LOOK_S, _resolve, self._hint)
+        try:
+            await self._hint
+        finally:
+            timer.cancel()
+            self._hint = None
 
     async def _flush(self) -> None:
         """Publish everything released; the cursor of this moment becomes good when the last of it is confirmed."""
@@ -183,6 +203,11 @@ class FeedPublisher:
         if self._confirmed_cursor is not None:
             save_cursor(self.cursor_path, self._confirmed_cursor)
             self._confirmed_cursor = None
+
+
+def _resolve(hint: asyncio.Future[None]) -> None:
+    if not hint.done():
+        hint.set_result(None)
 
 
 class PublisherWorker:

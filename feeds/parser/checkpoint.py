@@ -8,10 +8,13 @@ numbers, and readers drop what they have by the record numbers in the headers.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from feeds.parser.context import Context
 from feeds.parser.pipeline import Pipeline
+
+SLICE = 200  # members of an object or list in one piece
 
 
 class Checkpoint(NamedTuple):
@@ -24,8 +27,44 @@ class Checkpoint(NamedTuple):
 
 def encode(pipeline: Pipeline, run: str, owner: str) -> bytes:
     """The state of `pipeline` as JSON."""
+    return "".join(pieces(pipeline, run, owner)).encode()
+
+
+def pieces(pipeline: Pipeline, run: str, owner: str) -> Iterator[str]:
+    """The text of `encode` in pieces of about a quarter of a millisecond. All of it is the state at the first one, so
+    that messages may be parsed in between (3 ms at one go were seen in the latency of 400 symbols)."""
     contexts = [context.state() for context in pipeline.contexts.values()]
-    return json.dumps({"run": run, "owner": owner, "contexts": contexts}, separators=(",", ":")).encode()
+    yield f'{{"run":{json.dumps(run)},"owner":{json.dumps(owner)},"contexts":['
+    for place, state in enumerate(contexts):
+        yield "," if place else ""
+        yield from _members(state)
+    yield "]}"
+
+
+def _members(value: dict[str, object]) -> Iterator[str]:
+    """A JSON object, its large members in slices."""
+    for place, (name, member) in enumerate(value.items()):
+        yield f"{',' if place else '{'}{json.dumps(name)}:"
+        if isinstance(member, list) and len(member) > SLICE:
+            for start in range(0, len(member), SLICE):
+                yield f"{',' if start else '['}{_text(member[start : start + SLICE])[1:-1]}"
+            yield "]"
+        elif isinstance(member, dict) and any(isinstance(inner, dict) for inner in member.values()):
+            yield from _members(member)
+        elif isinstance(member, dict) and len(member) > SLICE:
+            items = list(member.items())
+            for start in range(0, len(items), SLICE):
+                yield f"{',' if start else '{'}{_text(dict(items[start : start + SLICE]))[1:-1]}"
+            yield "}"
+        else:
+            yield _text(member)
+    if not value:
+        yield "{"
+    yield "}"
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
 
 
 def decode(body: bytes) -> Checkpoint:

@@ -132,10 +132,10 @@ class Context:
             "figures": [[*key, f["trade"], f["limits"], f["close"]] for key, f in self.figures.items()],
             "unsequenced": list(self.unsequenced),
             "rejected": self.rejected.state(),
-            "markets": self.markets,
+            "markets": dict(self.markets),
             "suspects": self.suspects.state(),
-            "chains": self.chains,
-            "tickers": self.tickers,
+            "chains": dict(self.chains),
+            "tickers": dict(self.tickers),
         }
 
     @classmethod

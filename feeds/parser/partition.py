@@ -18,8 +18,8 @@ from feeds.parser.suspects import suspects_key
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT_S = 0.5
-UNACKED_MAX = 250  # RAW messages; at it a checkpoint is made at once (the broker's prefetch is larger)
+CHECKPOINT_S = 1.0
+UNACKED_MAX = 600  # RAW messages; at it a checkpoint is made at once (the broker's prefetch is larger)
 TURN_MESSAGES = 8  # parsed in one go before other tasks get the loop
 REPLAYS_MAX = 64  # contexts of replays kept; past it the oldest is forgotten
 
@@ -210,10 +210,14 @@ class PartitionParser:
         last, generation = self._last, self._generation
         if last is None or not self._unacked:
             return
-        state = checkpoint.encode(self.pipeline, self.run_id, self.owner)
-        self._unacked = 0
+        pieces: list[str] = []
+        for piece in checkpoint.pieces(self.pipeline, self.run_id, self.owner):
+            pieces.append(piece)
+            if len(pieces) == 1:
+                self._unacked = 0  # what is parsed from here on is the next checkpoint's
+            await asyncio.sleep(0)
         await self.parsed_box.drained()
         await self.dead_box.drained()
-        await self.bus.retain(self.key, state)
+        await self.bus.retain(self.key, "".join(pieces).encode())
         if generation == self._generation:
             self.subscription.ack(last)

@@ -231,8 +231,8 @@ class Suspects:
                 for market, d in self.doubts.items()
             },
             "streams": {c: {k: [s.head, s.n] for k, s in by.items()} for c, by in self.streams.items()},
-            "markets": self.markets,
-            "tape": self.tape,
+            "markets": dict(self.markets),
+            "tape": {key: dict(boards) for key, boards in self.tape.items()},
             "gapped": sorted(self.gapped),
             "unknown": sorted(self.unknown),
             "through": self.through_ns,
