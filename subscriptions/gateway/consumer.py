@@ -18,23 +18,25 @@ from subscriptions.gateway import replies
 from subscriptions.gateway.asgi_sink import AsgiSink
 from subscriptions.gateway.edges import Keys
 from subscriptions.gateway.encodings import JsonFrames, PackedFrames
-from subscriptions.gateway.handshake import Offer, read_offer
+from subscriptions.gateway.handshake import Offer, address_of, read_offer
 from subscriptions.gateway.layer import Seat, Sink, StreamLayer
+from subscriptions.gateway.replays import ReplayDesk
 from subscriptions.gateway.wire import EXTENSION, GatewayProtocol, WireSink
 from subscriptions.protocol import ProtocolError
 
 log = logging.getLogger(__name__)
 
 FILL_WAIT_S = 5.0  # for the history of a gateway that has just started; then a sub goes on without
-FAILED_LOGIN_DELAY_S = 0.5  # before a bad key is told so: a crash loop with one costs the client, not us
 
 
 class StreamConsumer(AsyncConsumer):  # type: ignore[misc]
+    replays: ClassVar[ReplayDesk | None] = None  # the running worker's
     keys: ClassVar[Keys | None] = None  # the running worker's; without a worker nobody gets in
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         self.seat: Seat | None = None
         self.writer: asyncio.Task[None] | None = None
+        self.entered = False
         try:
             await super().__call__(scope, receive, send)
         finally:
@@ -42,6 +44,8 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]
                 self.writer.cancel()
                 await asyncio.gather(self.writer, return_exceptions=True)
             self.layer.close_seat(self.channel_name)
+            if self.entered:
+                self.layer.admission.leave(address_of(self.scope))
 
     @property
     def layer(self) -> StreamLayer:
@@ -69,7 +73,7 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]
         seat = self._take_seat(offer)
         if error is None and grant is not None:
             try:
-                self._open(seat, grant)
+                self._open(seat, grant, takeover=offer.takeover)
             except ProtocolError as refused:
                 error = refused
         if error is not None:
@@ -108,10 +112,8 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]
     # Parts
 
     async def _first_grant(self, offer: Offer) -> Grant:
-        if self.layer.closing:
-            raise ProtocolError("SHUTDOWN", "this gateway is going down: come back in a moment", fatal=True)
-        if len(self.layer.seats) >= self.layer.settings.sessions_max:
-            raise ProtocolError("OVERLOADED", "this gateway has its most sessions", fatal=True)
+        self.layer.admission.enter(offer.address)
+        self.entered = True
         if offer.secret is None:
             return await self._ask_keys().anonymous()
         return await self._login(offer.secret, offer.address)
@@ -122,15 +124,7 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]
         return self.keys
 
     async def _login(self, secret: str, address: str | None) -> Grant:
-        try:
-            grant = await self._ask_keys().login(secret, address)
-        except ProtocolError as error:
-            if error.code != "OVERLOADED":
-                await asyncio.sleep(FAILED_LOGIN_DELAY_S)
-            raise
-        if "stream" not in grant.scopes:
-            raise ProtocolError("NOT_ENTITLED", "this key has no scope stream", fatal=True)
-        return grant
+        return await self.layer.admission.login(self._ask_keys(), secret, address)
 
     def _take_seat(self, offer: Offer) -> Seat:
         extensions = self.scope.get("extensions") or {}
@@ -150,11 +144,9 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]
         if self.seat is not None:
             self.layer.flush_seat(self.seat)
 
-    def _open(self, seat: Seat, grant: Grant, *, id: protocol.OperationId = None) -> None:
+    def _open(self, seat: Seat, grant: Grant, *, takeover: bool, id: protocol.OperationId = None) -> None:
         session, limits = seat.session, grant.limits
-        used = self.layer.count_session(seat, grant)
-        if used > limits.sessions:
-            raise ProtocolError("SESSION_LIMIT", f"at most {limits.sessions} sessions at once", id=id, fatal=True)
+        used = self.layer.admission.count(seat, grant, takeover=takeover, id=id)
         session.open(grant)
         seat.outbox.bytes_max = min(limits.queue_bytes, self.layer.settings.outbox_bytes_max)
         stated = {
@@ -187,8 +179,17 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]
                 seat.outbox.put_control(replies.pong(operation.id, at_ns=self.layer.clock_ns()))
             case protocol.ListSubscriptions():
                 seat.session.list(operation)
+            case protocol.StartReplay():
+                await self._desk().start(seat, operation)
+            case protocol.ControlReplay():
+                await self._desk().control(seat, operation)
             case protocol.Authenticate():
                 await self._upgrade(seat, operation)
+
+    def _desk(self) -> ReplayDesk:
+        if self.replays is None:
+            raise ProtocolError("SHUTDOWN", "this gateway is not running: come back in a moment", fatal=True)
+        return self.replays
 
     async def _until_filled(self, operation: protocol.Subscribe) -> None:
         """A gateway that has just started fetches the last seconds first: a resume before that would see a gap, and
@@ -213,7 +214,7 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]
             error.id = operation.id
             raise
         if not seat.cut:
-            self._open(seat, grant, id=operation.id)
+            self._open(seat, grant, takeover=operation.takeover, id=operation.id)
 
     def _refuse(self, seat: Seat, error: ProtocolError) -> None:
         """An error frame; a fatal one is followed by the close that its code stands for."""

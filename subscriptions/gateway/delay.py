@@ -116,7 +116,7 @@ class DelayLine:
         self._chunks.append(chunk)
 
     def _skip(self, body: bytes) -> None:
-        """Note what is missing; in the last chunk if that does so already: a full line grows by streams, not records."""
+        """Note what is missing, in the last chunk if that does so already: a full line grows by streams only."""
         last = self._chunks[-1] if self._chunks else None
         reached = max(self._cursors.values()) - self._first == len(self._chunks)
         if last is None or not last.skips or reached:

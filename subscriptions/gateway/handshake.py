@@ -18,13 +18,14 @@ class Offer:
     subprotocol: str | None = None
     secret: str | None = None
     address: str | None = None
+    takeover: bool = False
     refusal: tuple[int, str] | None = None
     error: ProtocolError | None = None
 
 
 def read_offer(scope: Mapping[str, object], *, origins: Iterable[str] = ()) -> Offer:
     headers = _headers(scope)
-    address = _address(scope)
+    address = address_of(scope)
     if not _origin_allowed(headers, origins):
         return Offer(address=address, refusal=(403, "this origin may not open the stream: use a key outside a browser"))
     offered = scope.get("subprotocols")
@@ -39,7 +40,7 @@ def read_offer(scope: Mapping[str, object], *, origins: Iterable[str] = ()) -> O
         secret = _bearer(headers) or (tokens[0] if tokens else None)
     except ProtocolError as error:
         return Offer(subprotocol=chosen, address=address, error=error)
-    return Offer(subprotocol=chosen, secret=secret, address=address)
+    return Offer(subprotocol=chosen, secret=secret, address=address, takeover=_takeover(scope))
 
 
 def _headers(scope: Mapping[str, object]) -> dict[str, str]:
@@ -49,7 +50,7 @@ def _headers(scope: Mapping[str, object]) -> dict[str, str]:
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in pairs}
 
 
-def _address(scope: Mapping[str, object]) -> str | None:
+def address_of(scope: Mapping[str, object]) -> str | None:
     client = scope.get("client")
     return str(client[0]) if isinstance(client, list | tuple) and client else None
 
@@ -75,6 +76,12 @@ def _refuse_secret_in_url(scope: Mapping[str, object]) -> None:
     if found:
         text = f"never put a key in a URL (found {found[0]!r}): send Authorization: Bearer, and replace that key"
         raise ProtocolError("AUTH_FAILED", text, fatal=True)
+
+
+def _takeover(scope: Mapping[str, object]) -> bool:
+    """`?takeover=true`, for who authenticates in a header and so has no `auth` operation to say it in."""
+    query = scope.get("query_string")
+    return isinstance(query, bytes) and dict(parse_qsl(query.decode("latin-1"))).get("takeover") == "true"
 
 
 def _bearer(headers: Mapping[str, str]) -> str | None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Protocol
 
 from feeds.bus.base import Delivery, Subscription
@@ -39,6 +39,7 @@ class Intake:
         self.messages = self.unnumbered = self.refetches = 0
         self._published_ns = 0  # of the last live message: what was published later may have been missed
         self._reconnected = asyncio.Event()
+        self.on_live: Callable[[bytes, Mapping[str, object], int], None] = lambda body, headers, at_ns: None
         self._turn = asyncio.Lock()  # live and refetched messages are never mixed
 
     async def run(self) -> None:
@@ -129,6 +130,7 @@ class Intake:
         if origin == LIVE:
             now_ns = self.layer.clock_ns()
             self.feeds.note(body, headers, now_ns=now_ns)
+            self.on_live(body, headers, now_ns)  # the delay line
             sent_ns = int(str(headers.get("t_pub") or 0))
             self._published_ns = max(self._published_ns, sent_ns)
             if sent_ns:

@@ -21,6 +21,7 @@ from channels.layers import BaseChannelLayer, get_channel_layer
 
 from subscriptions.close_codes import CloseCode, close_reason
 from subscriptions.entitlements import Grant
+from subscriptions.gateway.admission import Admission
 from subscriptions.gateway.catalog import Catalog
 from subscriptions.gateway.encodings import Frames, JsonFrames
 from subscriptions.gateway.following import stream_name
@@ -43,6 +44,7 @@ class GatewaySettings:
     fill_s: float = 30.0  # of PARSED fetched at the start, for resumes from before it; 0: none
     origins: tuple[str, ...] = ()  # browser origins allowed beside the gateway's own host
     sessions_max: int = 20_000  # of the process; past it: OVERLOADED
+    sessions_per_address_max: int = 1_000  # but for this machine's own; past it: OVERLOADED
     authenticate_s: float = 10.0  # without a key and without a subscription for longer: close 4401
 
 
@@ -84,6 +86,7 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
         self.catalog = Catalog(self.hub.symbols)
         self.seats: dict[str, Seat] = {}
         self.totals = Totals()
+        self.admission = Admission(self)
         self.closing = False
         self.filled = asyncio.Event()  # cleared while an intake fetches the last seconds at its start
         self.filled.set()
@@ -152,7 +155,7 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
         seat = self.seats.pop(name, None)
         if seat is not None:
             seat.session.close()
-            self._uncount(seat)
+            self.uncount(seat)
             self.totals.add_closed(seat.outbox)
         self._mailboxes.pop(name, None)
 
@@ -176,12 +179,12 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
 
     def count_session(self, seat: Seat, grant: Grant) -> int:
         """Sessions that the subscriber has with this one; those without a key count by address."""
-        self._uncount(seat)
+        self.uncount(seat)
         seat.counted_as = f"subscriber {grant.subscriber_id}" if grant.key_id else f"address {seat.session.address}"
         self._sessions[seat.counted_as] += 1
         return self._sessions[seat.counted_as]
 
-    def _uncount(self, seat: Seat) -> None:
+    def uncount(self, seat: Seat) -> None:
         """Once a session: at its end, or before it counts for somebody else."""
         if seat.counted_as:
             self._sessions[seat.counted_as] -= 1

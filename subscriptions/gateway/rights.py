@@ -1,4 +1,10 @@
-"""Keeps running sessions to the rights their keys have now: by notices, and by asking when notices may be missing."""
+"""Keeps running sessions to the rights their keys have now.
+
+Three ways lead here, and each alone is enough for a change to hold within a second: a notice from the control layer
+(at once), the journal of changed rights that the database keeps (read twice a second, whatever the control layer
+does), and the clock, for ends that everybody knew beforehand. Beside them keys are asked for in turn, for what was
+changed behind everybody's back. While the database is away sessions go on with the grants they have.
+"""
 
 from __future__ import annotations
 
@@ -8,114 +14,185 @@ from collections.abc import Iterable
 from typing import Any
 
 from subscriptions.close_codes import CLOSE_OF_ERROR, CloseCode
+from subscriptions.entitlements import Grant, ended
 from subscriptions.gateway import replies
-from subscriptions.gateway.edges import Keys
+from subscriptions.gateway.account_events import AccountEvents
+from subscriptions.gateway.edges import Keys, RightsJournal
 from subscriptions.gateway.layer import Seat, StreamLayer
 from subscriptions.protocol import ProtocolError
 
 log = logging.getLogger(__name__)
 
-GROUP = "rights"
-POLL_S = 0.5  # between two rounds of asking; a change reaches a session within two of them
-KEYS_PER_ROUND = 25  # asked in a round while notices arrive, in turn; all of them while the control layer fails
-ASKED_AT_ONCE = 8
+GROUPS = ("rights", "account")
+POLL_S = 0.5  # between two readings of the journal, and two rounds of asking; a change holds within two of them
+CLOCK_S = 0.2  # between two looks at what time alone has ended
+KEYS_PER_ROUND = 25  # asked in a round, in turn; all of them while neither notices nor the journal reach us
+KEYS_AT_ONCE = 200  # in one question: the database's answer to it is built within some tens of ms
 RETRY_S = 0.5
 
 
 class RightsWatch:
-    def __init__(self, layer: StreamLayer, *, keys: Keys, control: Any) -> None:
-        self.layer, self.keys, self.control = layer, keys, control
-        self.control_up = False
-        self.notices = self.refreshed = self.ended = 0
+    def __init__(
+        self, layer: StreamLayer, *, keys: Keys, control: Any, journal: RightsJournal | None = None,
+        account: AccountEvents | None = None,
+    ) -> None:  # fmt: skip
+        self.layer, self.keys, self.control, self.journal = layer, keys, control, journal
+        self.account = account or AccountEvents(layer)
+        self.control_up = self.journal_up = False
+        self.notices = self.changes = self.refreshed = self.ended = 0
         self._turn = 0
+        self._known: set[tuple[str, str]] = set()
 
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen(), name="rights notices")
+            group.create_task(self._read_journal(), name="rights journal")
             group.create_task(self._ask_in_turn(), name="rights in turn")
+            group.create_task(self._watch_the_clock(), name="rights in time")
 
     async def refresh(self, key_ids: Iterable[str]) -> None:
         """Ask for the present grants of these keys, and hold their sessions to them."""
-        gate = asyncio.Semaphore(ASKED_AT_ONCE)
+        wanted = list(key_ids)
+        for start in range(0, len(wanted), KEYS_AT_ONCE):
+            some = wanted[start : start + KEYS_AT_ONCE]
+            try:
+                found = await self.keys.refresh_all(some)
+            except ProtocolError:
+                return  # the database is away: live sessions go on with the grants they have
+            for key_id, grant in found.items():
+                if isinstance(grant, ProtocolError):
+                    self._end(key_id, grant)
+                else:
+                    self.refreshed += 1
+                    self._regrant(key_id, grant)
 
-        async def one(key_id: str) -> None:
-            async with gate:
-                await self._refresh_key(key_id)
-
-        async with asyncio.TaskGroup() as group:
-            for key_id in key_ids:
-                group.create_task(one(key_id))
+    # The ways
 
     async def _listen(self) -> None:
         while True:
             try:
                 channel = await self.control.new_channel()
-                await self.control.group_add(GROUP, channel)
+                for group in GROUPS:
+                    await self.control.group_add(group, channel)
                 self.control_up = True
+                await self.refresh(self._open_keys())  # what changed while nobody listened
                 while True:
-                    message = await self.control.receive(channel)
-                    self.notices += 1
-                    await self.refresh(self._concerned(message))
+                    await self._take(await self.control.receive(channel))
             except asyncio.CancelledError:
                 raise
             except Exception as error:
                 if self.control_up:
-                    log.warning("control layer down, asking every %.1f s: %s", POLL_S, error)
+                    log.warning("control layer down, the journal of rights goes on: %s", error)
                 self.control_up = False
                 await asyncio.sleep(RETRY_S)
 
-    def _concerned(self, message: dict[str, Any]) -> set[str]:
-        """The open keys a notice names; all of them when it names no subscriber (a product may concern anybody)."""
-        subscriber = message.get("subscriber")
-        named = set(message.get("keys") or ())
-        return {
-            seat.session.grant.key_id
-            for seat in self.layer.seats.values()
-            if seat.session.grant is not None
-            and (subscriber is None or seat.session.grant.subscriber_id == subscriber
-                 or seat.session.grant.key_id in named)
-        }  # fmt: skip
+    async def _take(self, message: dict[str, Any]) -> None:
+        if message.get("type") == "account.event":
+            return self.account.take(message)
+        self.notices += 1
+        await self.refresh(self._keys_of({message.get("subscriber")}))
+
+    async def _read_journal(self) -> None:
+        """Without a first reading nobody knows what changed before it: then every open key is asked once."""
+        if self.journal is None:
+            return
+        seen: set[int] | None = None
+        newest: int | None = None
+        while True:
+            try:
+                changes = await self.journal(newest)
+            except Exception as error:
+                if self.journal_up:
+                    log.warning("journal of rights not read, grants stay as they are: %s", type(error).__name__)
+                self.journal_up = False
+                await asyncio.sleep(POLL_S)
+                continue
+            new = {number: subscriber for number, subscriber in changes if seen is None or number not in seen}
+            if seen is None:
+                await self.refresh(self._open_keys())
+            elif new:
+                self.changes += len(new)
+                await self.refresh(self._keys_of(set(new.values())))
+            seen = {number for number, _ in changes}
+            newest = max(seen, default=newest or 0)
+            self.journal_up = True
+            await asyncio.sleep(POLL_S)
 
     async def _ask_in_turn(self) -> None:
         while True:
             await asyncio.sleep(POLL_S)
-            open_keys = sorted(self._seats_by_key())
-            if self.control_up and len(open_keys) > KEYS_PER_ROUND:
+            open_keys = sorted(self._open_keys())
+            new = self._new_logins()
+            if (self.control_up or self.journal_up) and len(open_keys) > KEYS_PER_ROUND:
                 start = self._turn % len(open_keys)
                 self._turn = start + KEYS_PER_ROUND
                 open_keys = (open_keys[start:] + open_keys[:start])[:KEYS_PER_ROUND]
-            await self.refresh(open_keys)
+            await self.refresh({*open_keys, *new})
 
-    def _seats_by_key(self) -> dict[str, list[Seat]]:
-        seats: dict[str, list[Seat]] = {}
-        for seat in self.layer.seats.values():
-            if seat.session.grant is not None and not seat.cut:
-                seats.setdefault(seat.session.grant.key_id, []).append(seat)
-        return seats
+    async def _watch_the_clock(self) -> None:
+        while True:
+            await asyncio.sleep(CLOCK_S)
+            now_ns = self.layer.clock_ns()
+            for seat in list(self.layer.seats.values()):
+                session = seat.session
+                if seat.cut or session.grant is None or session.recheck_ns is None or now_ns < session.recheck_ns:
+                    continue
+                over = ended(session.grant, now_ns)
+                if over is not None:
+                    self._end_seat(seat, ProtocolError(over.code or "KEY_EXPIRED", over.rule, fatal=True))
+                else:
+                    session.recheck()
+                    self.layer.flush_seat(seat)
+            self.account.warn(now_ns=now_ns)
 
-    async def _refresh_key(self, key_id: str) -> None:
-        try:
-            grant = await self.keys.refresh(key_id)
-        except ProtocolError as error:
-            if error.code == "OVERLOADED":
-                return  # the database is away: live sessions go on with the grants they have
-            self._end(key_id, error)
-            return
-        self.refreshed += 1
-        for seat in self._seats_by_key().get(key_id, ()):
-            if seat.session.grant != grant:
-                seat.session.regrant(grant)
-                seat.outbox.bytes_max = min(grant.limits.queue_bytes, self.layer.settings.outbox_bytes_max)
-                self.layer.flush_seat(seat)
+    # What they lead to
+
+    def _new_logins(self) -> set[str]:
+        """Keys with a session since the last look: a change during their login was in no open session yet."""
+        known = self._known
+        self._known = {
+            (seat.session.name, seat.session.grant.key_id)
+            for seat in self._granted_seats()
+            if seat.session.grant is not None
+        }
+        return {key_id for _, key_id in self._known - known}
+
+    def _open_keys(self) -> set[str]:
+        return {seat.session.grant.key_id for seat in self._granted_seats() if seat.session.grant is not None}
+
+    def _keys_of(self, subscribers: set[int | None]) -> set[str]:
+        """The open keys of some subscribers; all of them when one is None (a product may concern anybody)."""
+        grants = [seat.session.grant for seat in self._granted_seats() if seat.session.grant is not None]
+        return {one.key_id for one in grants if None in subscribers or one.subscriber_id in subscribers}
+
+    def _granted_seats(self) -> list[Seat]:
+        return [seat for seat in self.layer.seats.values() if seat.session.grant is not None and not seat.cut]
+
+    def _regrant(self, key_id: str, grant: Grant) -> None:
+        for seat in self._granted_seats():
+            held = seat.session.grant
+            if held is None or held.key_id != key_id or held == grant:
+                continue
+            seat.session.regrant(grant)
+            seat.outbox.bytes_max = min(grant.limits.queue_bytes, self.layer.settings.outbox_bytes_max)
+            self.account.regranted(held, grant)
+            self.layer.flush_seat(seat)
 
     def _end(self, key_id: str, error: ProtocolError) -> None:
+        for seat in self._granted_seats():
+            if seat.session.grant is not None and seat.session.grant.key_id == key_id:
+                self._end_seat(seat, error)
+
+    def _end_seat(self, seat: Seat, error: ProtocolError) -> None:
         """The key is no longer valid: nothing more after this line, then the error and the close."""
         code = CLOSE_OF_ERROR.get(error.code, CloseCode.AUTH)
-        for seat in self._seats_by_key().get(key_id, ()):
-            self.ended += 1
-            seat.session.close()
-            seat.outbox.discard()
-            seat.outbox.put_control(replies.error(error))
-            self.layer.flush_seat(seat)
-            self.layer.cut(seat, code, error.code)
+        self.ended += 1
+        held = seat.session.grant
+        seat.session.close()
+        seat.outbox.discard()
+        seat.outbox.put_control(replies.error(error))
+        self.layer.flush_seat(seat)
+        self.layer.cut(seat, code, error.code)
+        if held is not None:
+            self.account.key_ended(held, error.code)

@@ -9,9 +9,11 @@ from feeds.bus.base import Bus
 from subscriptions.close_codes import CloseCode
 from subscriptions.gateway import metrics, replies
 from subscriptions.gateway.consumer import StreamConsumer
+from subscriptions.gateway.delayed import Delayed
 from subscriptions.gateway.edges import GatewayEdges
 from subscriptions.gateway.intake import Intake, ParsedSource
 from subscriptions.gateway.layer import GatewaySettings, Seat, StreamLayer
+from subscriptions.gateway.replays import ReplayDesk
 from subscriptions.gateway.rights import RightsWatch
 from subscriptions.gateway.status import drops, gateway_counts, session_rows
 
@@ -43,7 +45,10 @@ class GatewayWorker:
         layer.settings = settings
         self.intake = Intake(bus, layer=layer, name=name)
         self.edges = edges
-        self.rights = RightsWatch(layer, keys=edges.keys, control=edges.control)
+        self.rights = RightsWatch(layer, keys=edges.keys, control=edges.control, journal=edges.journal)
+        self.delayed = Delayed(layer, source=bus, read_delays=edges.read_delays)
+        self.intake.on_live = self.delayed.take
+        self.replays = ReplayDesk(layer)
         self._carrier = metrics.Carrier()
         self._rates: dict[str, float] = {"records_in": 0.0, "delivered": 0.0, "sent_bytes": 0.0}
         self._before: dict[str, int] = {}
@@ -51,7 +56,8 @@ class GatewayWorker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; the sessions themselves are closed by the server."""
-        StreamConsumer.keys = self.edges.keys
+        StreamConsumer.keys, StreamConsumer.replays = self.edges.keys, self.replays
+        self.layer.admission.sessions_used = self.rights.account.sessions_used
         tasks: list[asyncio.Task[None]] = []
         try:
             if self.own_bus is not None:
@@ -60,6 +66,7 @@ class GatewayWorker:
                 for name, job in (
                     ("intake", self.intake.run()), ("flush", self._tick()), ("sweep", self._sweep()),
                     ("instruments", self._refresh_instruments()), ("rights", self.rights.run()),
+                    ("delayed", self.delayed.run()), ("replays", self.replays.run()),
                 ):  # fmt: skip
                     tasks.append(group.create_task(job, name=f"{self.name} {name}"))
                 await stop.wait()
@@ -67,7 +74,7 @@ class GatewayWorker:
                 for task in tasks:
                     task.cancel()
         finally:
-            StreamConsumer.keys = None
+            StreamConsumer.keys = StreamConsumer.replays = None
             self.edges.keys.close()
             if self.own_bus is not None:
                 await self.own_bus.close()
@@ -113,11 +120,8 @@ class GatewayWorker:
             self._carry()
 
     def _look_after(self, seat: Seat, *, now_ns: int, heartbeat: bytes) -> None:
-        """One session, once a second: its rights in time, its first ten seconds, its heartbeat."""
+        """One session, once a second: its first ten seconds, its heartbeat."""
         session, settings = seat.session, self.layer.settings
-        if session.recheck_ns is not None and now_ns >= session.recheck_ns:
-            session.recheck()
-            self.layer.flush_seat(seat)
         unused = session.anonymous and not session.subscriptions
         if unused and now_ns - session.opened_ns >= settings.authenticate_s * 1e9:
             self.layer.cut(seat, CloseCode.AUTH, "AUTH_REQUIRED")
