@@ -54,6 +54,12 @@ class StatusBoard:
         with self._lock:
             return self._fresh(now)
 
+    def sample(self, now: datetime) -> Sample:
+        """The workers as they are now, with the rates of the last snapshot."""
+        with self._lock:
+            self._fresh(now)
+            return Sample(read_heartbeats(now), self._rates, now)
+
     def frame(self, now: datetime) -> str:
         """The update for the live channel: the page's fragments and one point of the charts, as JSON text."""
         with self._lock:

@@ -136,12 +136,27 @@ def _feed_state(sample: Sample, feed: FeedName, rates: Mapping[str, float]) -> t
         return RED, "no capture runs"
     if capture == RED:
         return RED, "capture is silent"
+    state = publisher_state(sample, feed.name)
+    if state is not None:
+        return STATE_LIGHTS.get(state, AMBER), state
     dead = [name for name, rate in rates.items() if not rate]
     if not dead:
         return GREEN, "live"
     if len(dead) == len(rates):
         return AMBER, "quiet: nothing arrives"
     return AMBER, f"line {', '.join(dead)} is silent"
+
+
+# The publisher's word for a feed (feeds/capture/feed_state.py), as a light.
+STATE_LIGHTS = {"live": GREEN, "closed": GREY, "failover": AMBER, "gap": AMBER, "suspect": AMBER, "stale": RED}
+
+
+def publisher_state(sample: Sample, feed: str) -> str | None:
+    """The state of a feed as a publisher that is alive tells it; of several the most alarming."""
+    told = [one.at("feeds", feed, "state") for one in sample.of_kind("publisher") if one.light(sample.now) != RED]
+    states = [state for state in told if isinstance(state, str)]
+    order = {RED: 3, AMBER: 2, GREEN: 1, GREY: 0}
+    return max(states, key=lambda state: order[STATE_LIGHTS.get(state, AMBER)], default=None)
 
 
 def worker_rows(sample: Sample) -> list[WorkerRow]:

@@ -4,13 +4,14 @@ from django.contrib.auth.views import LogoutView
 from django.urls import path
 from django.views.generic import RedirectView
 
-from portal.views import access_check, exports, first_steps, login, replays, status
+from portal.views import access_check, exports, feeds, first_steps, login, replays, status
 
 app_name = "portal"
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="portal:status"), name="home"),
     path("portal/", status.page, name="status"),
+    path("portal/feeds/<slug:name>/", feeds.page, name="feed"),
     path("portal/login/", login.PortalLoginView.as_view(), name="login"),
     path("portal/logout/", LogoutView.as_view(next_page="portal:login"), name="logout"),
     path("portal/first-steps/", first_steps.page, name="first-steps"),
