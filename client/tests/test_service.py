@@ -16,6 +16,7 @@ from mdds_client import (
     Depth,
     NotEntitled,
     RateLimit,
+    ReplayAgedOut,
     Rest,
     Trade,
     best_levels,
@@ -88,6 +89,65 @@ async def test_a_replay_is_its_records_and_obeys() -> None:
     assert [(one["do"], one.get("to")) for one in gateway.operations[1:]] == [
         ("pause", None), ("seek", "2026-11-20T09:30:00Z"), ("resume", None), ("cancel", None),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        {"t": "state", "sid": 31, "state": "closed"},
+        {"t": "notice", "code": "REPLAY_END", "sid": 31},
+        {"t": "replay", "sid": 31, "state": "finished"},
+    ],
+)
+@pytest.mark.parametrize("then", [None, "live"])
+async def test_a_replay_ends_or_goes_on_live(end: dict[str, Any], then: Any) -> None:
+    async def script(session: FakeSession) -> None:
+        await session.welcome()
+        asked = await session.receive("replay")
+        await session.send({"t": "replay", "id": asked["id"], "sid": 31, "job": "replay:12"})
+        await session.records(trade(1, **REPLAY), trade(2, **REPLAY))
+        await session.send(end)
+        if then == "live":
+            await session.records(trade(700), trade(701))
+        await session.serve()
+
+    async with FakeGateway(script) as gateway, AsyncClient(gateway.url) as client:
+        replay = await client.replay("trade", "FPT", start="2026-11-20T02", end="2026-11-20T03", then=then)
+        async with asyncio.timeout(5):
+            if then is None:
+                assert [record.n async for record in replay] == [1, 2]
+            else:
+                assert [(await anext(replay)).n for _ in range(4)] == [1, 2, 700, 701]
+                assert replay.live
+
+
+async def test_a_failed_replay_raises_and_a_lost_connection_follows_it_by_its_origin() -> None:
+    async def first(session: FakeSession) -> None:
+        await session.welcome()
+        asked = await session.receive("replay")
+        await session.send({"t": "replay", "id": asked["id"], "sid": 31, "job": "replay:12"})
+        await session.records(trade(1, **REPLAY))
+        await session.close(4000, retry_after_ms=1)
+
+    async def second(session: FakeSession) -> None:
+        await session.welcome()
+        await session.grant(sid=4)
+        await session.records(trade(2, **REPLAY))
+        await session.send(
+            {"t": "notice", "code": "REPLAY_FAILED", "sid": 4, "error": "REPLAY_AGED_OUT", "msg": "gone"}
+        )
+        await session.serve()
+
+    async with FakeGateway(first, second) as gateway, AsyncClient(gateway.url) as client:
+        replay = await client.replay("trade", "FPT", start="2026-11-20T02", end="2026-11-20T03")
+        async with asyncio.timeout(5):
+            assert [(await anext(replay)).n for _ in range(2)] == [1, 2]
+            with pytest.raises(ReplayAgedOut, match="gone"):
+                await anext(replay)
+    assert gateway.operations[1] == {
+        "op": "sub", "ch": "trade", "symbols": ["FPT"], "snapshot": False, "origin": "replay:12",
+        "resume": {"FPT": ["e1", 1]},
+    }  # fmt: skip
 
 
 async def test_wrong_replays_are_refused_before_they_are_sent() -> None:

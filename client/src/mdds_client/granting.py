@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from mdds_client.connection import Connection
@@ -89,12 +90,14 @@ class Granting:
         stages: list[Subscription] = []
 
         def begin(reply: dict[str, Any]) -> None:
-            part = Part(request.operation())
-            part.take_reply({"ok": list(request.symbols), **reply})
             job = reply.get("origin") or reply.get("job")
-            for origin in (str(job) if job else None, *((None,) if job and request.then == "live" else ())):
-                wanted = SubscribeRequest((request.channel,), request.symbols, snapshot=False, origin=origin)
-                stage = Subscription(wanted, on_gap=on_gap, leave=leave)
+            origin = str(job) if job else None
+            wanted = SubscribeRequest((request.channel,), request.symbols, snapshot=False, origin=origin)
+            # A new connection follows the replay by its origin; beginning it anew would play everything twice.
+            part = Part(wanted.operation(request.channel, list(request.symbols)), replays=origin)
+            part.take_reply({"ok": list(request.symbols), **reply})
+            for asked in (wanted, *((replace(wanted, origin=None),) if origin and request.then == "live" else ())):
+                stage = Subscription(asked, on_gap=on_gap, leave=leave)
                 stage.parts.append(part)
                 self._streams.add(stage)
                 stages.append(stage)

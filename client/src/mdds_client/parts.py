@@ -38,6 +38,7 @@ class Part:
     ok: tuple[str, ...] = ()
     errors: tuple[SymbolError, ...] = ()
     users: list[Subscription] = field(default_factory=list)
+    replays: str | None = None  # the origin whose end is the end of the users that follow it
 
     @property
     def channel(self) -> str:

@@ -39,7 +39,15 @@ class Rest:
         """The JSON answer of `GET /api/v1/<path>`; raises what the error code mirrors."""
         wanted = {name: value for name, value in query.items() if value is not None}
         url = f"{self.url}/{path}" + (f"?{urlencode(wanted)}" if wanted else "")
-        return await asyncio.to_thread(self._get, url)
+        return await asyncio.to_thread(self._call, url)
+
+    async def post(self, path: str, body: dict[str, Any]) -> Any:
+        """The JSON answer of `POST /api/v1/<path>`."""
+        return await asyncio.to_thread(self._call, f"{self.url}/{path}", "POST", body)
+
+    async def delete(self, path: str) -> Any:
+        """The JSON answer of `DELETE /api/v1/<path>`, None when it has no body."""
+        return await asyncio.to_thread(self._call, f"{self.url}/{path}", "DELETE")
 
     async def pages(self, path: str, member: str, **query: object) -> AsyncIterator[Any]:
         """The elements of a list, page after page."""
@@ -59,14 +67,17 @@ class Rest:
         kind = RECORD_OF_CHANNEL.get(channel, Record)
         return [kind(row, json.dumps(row, separators=(",", ":"), ensure_ascii=False, default=_number)) for row in rows]
 
-    def _get(self, url: str) -> Any:
+    def _call(self, url: str, method: str = "GET", body: dict[str, Any] | None = None) -> Any:
         headers = {"Accept": "application/json", "User-Agent": f"mdds-client/{__version__}"}
         if self._settings.api_key is not None:
             headers["Authorization"] = f"Bearer {self._settings.api_key}"
-        request = urllib.request.Request(url, headers=headers)
+        sent = None if body is None else json.dumps(body).encode()
+        if sent is not None:
+            headers["Content-Type"] = "application/json"
+        request = urllib.request.Request(url, data=sent, headers=headers, method=method)
         try:
             with self._open(request, timeout=self._settings.request_timeout_s) as response:
-                body = response.read(ANSWER_BYTES_MAX + 1)
+                answer = response.read(ANSWER_BYTES_MAX + 1)
         except urllib.error.HTTPError as refused:
             with refused:
                 text = refused.read(4096).decode("utf-8", "replace")
@@ -74,10 +85,12 @@ class Rest:
         except (OSError, HTTPException) as error:
             why = getattr(error, "reason", None) or error
             raise ConnectionFailed(f"no answer from {url.partition('?')[0]}: {why}") from None
-        if len(body) > ANSWER_BYTES_MAX:
+        if len(answer) > ANSWER_BYTES_MAX:
             raise ConnectionFailed(f"the answer of {url.partition('?')[0]} is longer than {ANSWER_BYTES_MAX} bytes")
+        if not answer:
+            return None
         try:
-            return json.loads(body, parse_float=Decimal if self._settings.exact else None)
+            return json.loads(answer, parse_float=Decimal if self._settings.exact else None)
         except ValueError:
             raise ConnectionFailed(f"{url.partition('?')[0]} did not answer with JSON; is it MDDS_API_URL?") from None
 

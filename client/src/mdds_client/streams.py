@@ -16,6 +16,11 @@ from mdds_client.routes import Routes, matches
 from mdds_client.subscription import Subscription
 
 log = logging.getLogger("mdds_client")
+# What the server may call the end of a replay, and whether it is a failure.
+REPLAY_ENDS = {
+    **dict.fromkeys(("end", "ended", "done", "finished", "completed", "cancelled", "live", "closed"), False),
+    **dict.fromkeys(("failed", "aged_out"), True),
+}
 
 
 class Streams:
@@ -78,6 +83,8 @@ class Streams:
         for record in records:
             data = record.data
             channel, symbol, job = data["ch"], data["s"], data.get("job")
+            if channel == "status" and data.get("event") == "end":
+                self._replay_over(symbol, None)
             takers = routes_of(channel, symbol, origin=job)
             if not takers:
                 self.unrouted += 1  # of a stream that was just left
@@ -103,6 +110,10 @@ class Streams:
                 part = self._part(members.get("sid"))
                 if part is not None:
                     part.state = str(members.get("state"))
+                    if part.state == "closed" and part.replays is not None:
+                        self._replay_over(part.replays, None)
+            case "replay":
+                self._replay_news(members)
             case "resumed":
                 self._resumed(members)
             case "notice":
@@ -132,12 +143,33 @@ class Streams:
         elif code in ("SLOW_START", "SLOW_END"):
             for subscription in self.routes:
                 subscription.conflating(code == "SLOW_START")
+        elif code.startswith("REPLAY_"):
+            self._replay_news(members)
         elif members.get("action") == "unsubscribed":
             part = self._part(members.get("sid"))
             if part is not None:
                 symbol = str(members.get("s"))
                 part.withdrawn(symbol, error_of(code, str(members.get("msg") or f"{part.channel} {symbol} was ended")))
                 self.end_empty()
+
+    def _replay_news(self, members: dict[str, Any]) -> None:
+        """A notice or message about a replay: its end, or how far it is."""
+        part = self._part(members.get("sid"))
+        word = str(members.get("state") or str(members.get("code", "")).removeprefix("REPLAY_")).lower()
+        if part is None or part.replays is None or word not in REPLAY_ENDS:
+            return
+        failed = REPLAY_ENDS[word]
+        error = error_of(str(members.get("error") or "INTERNAL"), str(members.get("msg") or "the replay failed"))
+        self._replay_over(part.replays, error if failed else None)
+
+    def _replay_over(self, origin: str, error: Exception | None) -> None:
+        """End what follows a replay; who goes on live with it keeps the part."""
+        for part in [part for part in self.parts if part.replays == origin]:
+            part.replays = None
+            part.operation = {name: value for name, value in part.operation.items() if name != "origin"}
+            for subscription in [user for user in part.users if user.origin == origin]:
+                subscription.end(error)
+                self.forget(subscription)
 
     def _part(self, sid: object) -> Part | None:
         return None if sid is None else next((part for part in self.parts if part.sid == sid), None)
