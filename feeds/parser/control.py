@@ -83,9 +83,10 @@ def tape_record(context: Context, rx_ns: int, lost: Lost, stream: tuple[str, str
     status = context.stream("status", isin, symbol)
     status.n += 1
     market, board = json.dumps(lost.market), json.dumps(lost.board)
-    lead = f'"q":{lost.sequence},"m":{market},"bd":{board},"mt":"tape","ts":"{_iso(rx_ns)}","event":"tape"'
+    lead = f'"q":null,"m":{market},"bd":{board},"mt":"tape","ts":"{_iso(rx_ns)}","event":"tape"'
     totals = f'"vol0":{lost.before[0]},"val0":{lost.before[1]},"vol1":{lost.after[0]},"val1":{lost.after[1]}'
-    return f'{status.head}{status.n}{context.mid}{rx_ns},{lead},"missing":{lost.volume},{totals}}}'
+    own = f'"missing":{lost.volume},"by_q":{lost.sequence}'
+    return f"{status.head}{status.n}{context.mid}{rx_ns},{lead},{own},{totals}}}"
 
 
 def _partition(context: Context) -> str:

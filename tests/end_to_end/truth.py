@@ -17,9 +17,9 @@ from tests.end_to_end.follower import Record
 CHANNELS_OF = {
     "f": ("status",), "M7": ("stats",), "M8": ("stats",), "ME": ("expected",), "MF": ("foreign",),
     "MX": ("definition",), "d": ("definition", "stats"), "M1": ("index",), "MT": ("foreign",),
-    "MA": ("definition",), "W": ("depth",), "ML": ("definition",),
+    "MA": ("definition",), "W": ("depth", "stats"), "ML": ("definition",),
 }  # fmt: skip
-OWN = ("gap", "feed", "replay")  # `mt` of records that are no exchange message
+OWN = ("gap", "feed", "replay", "tape")  # `mt` of records that are no exchange message
 
 
 class Key(NamedTuple):

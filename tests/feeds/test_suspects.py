@@ -85,7 +85,7 @@ def test_lost_trades_are_said_once_with_their_volume() -> None:
     path.arrive(deal(7, 350), deal(8, 450))  # 100 before, 150 of 250 were not seen
     assert said(path) == ["tape VN000000FPT1 G1 150"]
     (tape,) = [row for row in map(json.loads, path.records) if row.get("event") == "tape"]
-    assert (tape["q"], tape["vol0"], tape["vol1"], tape["m"], tape["mt"]) == (7, 100, 350, "STO", "tape")
+    assert (tape["by_q"], tape["vol0"], tape["vol1"], tape["m"], tape["mt"]) == (7, 100, 350, "STO", "tape")
 
 
 def test_a_recovery_heals_its_symbol_and_repairs_the_volume() -> None:
