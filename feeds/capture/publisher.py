@@ -201,7 +201,11 @@ class FeedPublisher:
     def _save(self) -> None:
         self._saved_ns = time.time_ns()
         if self._confirmed_cursor is not None:
-            save_cursor(self.cursor_path, self._confirmed_cursor)
+            try:
+                save_cursor(self.cursor_path, self._confirmed_cursor)
+            except OSError as error:  # a full disk: the old cursor is good, only further back; tried again soon
+                log.error("%s: cannot save the cursor: %s", self.feed.name, error)
+                return
             self._confirmed_cursor = None
 
 
