@@ -15,7 +15,7 @@ from typing import Any
 
 from feeds.bus.base import Bus
 from feeds.bus.memory import MemoryBus
-from feeds.data_path import capture_worker, parser_worker, publisher_worker
+from feeds.data_path import capture_worker, in_a_thread, parser_worker, publisher_worker
 from feeds.dead_letters.spool import DeadLetterSpool
 from feeds.feed_rows import load_feeds, reload_feeds
 from feeds.worker import Worker
@@ -146,10 +146,12 @@ def embedded_workers(mdds: MddsSettings, application: object, say: Callable[[], 
     bus = MemoryBus(mdds.data_dir, mdds.partitions)
     feeds = load_feeds(partitions=mdds.partitions)
     watch = partial(reload_feeds, partitions=mdds.partitions)
-    server = GatewayServer(application, host=mdds.host, port=mdds.base_port)
+    server = GatewayServer(application, host=mdds.host, port=mdds.base_port, trusted_proxies=mdds.proxies)
     gateway = configured_gateway(bus, mdds)
+    capture = capture_worker(feeds, data_dir=mdds.data_dir, prefix=mdds.prefix)
+    capture.watch = in_a_thread(watch)
     return [
-        capture_worker(feeds, data_dir=mdds.data_dir, prefix=mdds.prefix),
+        capture,
         publisher_worker(feeds, bus, data_dir=mdds.data_dir, prefix=mdds.prefix, watch=watch),
         parser_worker(bus, range(mdds.partitions)),
         gateway,

@@ -7,7 +7,6 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from django import forms
-from django.conf import settings
 from django.utils import timezone
 
 from feeds.models import Instrument
@@ -29,8 +28,9 @@ class AccessForm(forms.Form):
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
     )
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
+    def __init__(self, *args: object, zone: ZoneInfo, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        self.zone = zone
         keys = ApiKey.objects.select_related("subscriber").order_by("subscriber__code", "name")
         named = [(key.public_id, f"{key.subscriber.code}: {key.name} ({key.public_id})") for key in keys]
         self.fields["key"].choices = [(NOBODY, "no key (public products)"), *named]  # type: ignore[attr-defined]
@@ -39,7 +39,7 @@ class AccessForm(forms.Form):
         at: datetime | None = self.cleaned_data["at"]
         if at is None:
             return timezone.now()
-        return at.replace(tzinfo=ZoneInfo(settings.MDDS.time_zone))
+        return at.replace(tzinfo=self.zone)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Answer:
     rows: tuple[tuple[str, str], ...] = ()
 
 
-def answer(key_id: str, channel: str, *, symbol: str, at: datetime) -> Answer:
+def answer(key_id: str, channel: str, *, symbol: str, at: datetime, zone: ZoneInfo) -> Answer:
     """The answer that a session of this key would get at this time, with the rows as they are now."""
     market = _market(channel, symbol)
     try:
@@ -73,7 +73,7 @@ def answer(key_id: str, channel: str, *, symbol: str, at: datetime) -> Answer:
         delay_s=found.delay_s,
         level=found.level,
         market=market or "",
-        rows=_rules(grant, channel),
+        rows=_rules(grant, channel, zone=zone),
     )
 
 
@@ -84,9 +84,8 @@ def _market(channel: str, symbol: str) -> str | None:
     return market_of_index(symbol) if channel == "index" else market_of(symbol)
 
 
-def _rules(grant: Grant, channel: str) -> tuple[tuple[str, str], ...]:
+def _rules(grant: Grant, channel: str, *, zone: ZoneInfo) -> tuple[tuple[str, str], ...]:
     rows = []
-    zone = ZoneInfo(settings.MDDS.time_zone)
     for rule in grant.rules:
         if channel not in rule.channels:
             continue

@@ -35,6 +35,12 @@ class Command(BaseCommand):
         app = import_string(settings.ASGI_APPLICATION.rpartition(".")[0] + ".gateway_application")
         bus = open_bus(mdds.bus_url, prefix=mdds.prefix, data_dir=mdds.data_dir, partitions=mdds.partitions)
         worker = configured_gateway(bus, mdds, name=f"gateway-{index}", own_bus=bus)
-        server = GatewayServer(app, host=mdds.host, port=port or mdds.gateway_port, reuse_port=reuse_port)
+        server = GatewayServer(
+            app,
+            host=mdds.host,
+            port=port or mdds.gateway_port,
+            reuse_port=reuse_port,
+            trusted_proxies=mdds.proxies,
+        )
         usage = UsageWorker(worker.layer, time_zone=mdds.time_zone, name=f"usage-{index}")
         run_workers([worker, server, usage], metrics_port=mdds.metrics_port("gateway", index))
