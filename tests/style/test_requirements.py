@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 
 from tests.style.source_tree import ROOT, imports, sources
 
-PIN = re.compile(r"^[a-z0-9][a-z0-9._-]*(\[[a-z,]+\])?==\d[0-9a-z.]*(; [ a-z_"'.0-9<=>]+)?$")
+PIN = re.compile(r"^[a-z0-9][a-z0-9._-]*(\[[a-z,]+\])?==\d[0-9a-z.]*(; [^;]+)?$")
 FIRST_PARTY = {"mdds_site", "portal", "replay", "subscriptions", "feeds", "benches", "testbed", "tests", "mdds_client"}
 # Import name to distribution name, where they differ.
 DISTRIBUTIONS = {"unfold": "django-unfold", "ninja": "django-ninja", "yaml": "pyyaml", "jwt": "pyjwt"}
