@@ -1,5 +1,5 @@
 # Verbs over bin/; `make` alone lists them.
-.PHONY: help run test lint format bench up down
+.PHONY: help run test lint format bench soak up down
 PORT ?= 8000
 
 help:          ## list the verbs
@@ -21,6 +21,9 @@ format:        ## rewrite the code the way `make lint` wants it
 bench:         ## the two benchmarks of the data path
 	bin/bench parse
 	bin/bench pipeline --rate 30000 --seconds 30
+
+soak:          ## ten minutes of the whole system under seeded faults (ARGS="--minutes 60")
+	bin/soak $(ARGS)
 
 up:            ## the distributed setting with Docker Compose
 	docker compose --file docker/compose.yaml up --build

@@ -109,7 +109,7 @@ class LivePath:
             self.processes[name] = subprocess.Popen(
                 [*wrapper, sys.executable, "-m", module, str(path)],
                 cwd=ROOT,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 preexec_fn=die_with_parent,
@@ -166,8 +166,7 @@ class LivePath:
         for process in self.processes.values():
             process.wait()
         self.processes.clear()
-        if self.relay.running:
-            self.relay.stop()
+        self.relay.stop()
 
     # ------------------------------------------------------------------ looking
     def stats_path(self, name: str) -> Path:

@@ -131,8 +131,19 @@ class Relay:
     def stop(self) -> None:
         """Send what is held back, write the log and end."""
         self._stopping = True
-        os.write(self._wake_write, b"x")
-        self._thread.join(10)
+        if self.running:
+            os.write(self._wake_write, b"x")
+            self._thread.join(10)
+        self._close()
+
+    def _close(self) -> None:
+        if not self._log.closed:
+            for line in self.lines:
+                line.socket.close()
+                line.out.close()
+            self._log.close()
+            os.close(self._wake_read)
+            os.close(self._wake_write)
 
     def run(self) -> None:
         poll = select.poll()
@@ -153,10 +164,6 @@ class Relay:
             _, _, line, data = heapq.heappop(self._delayed)
             self._send(line, data, time.time_ns())
         self.flush()
-        for line in self.lines:
-            line.socket.close()
-            line.out.close()
-        self._log.close()
 
     def flush(self) -> None:
         self._log.write(self._buffer)

@@ -9,8 +9,8 @@ from typing import Any
 
 from testbed.invariants.identity import SHARED, Identity, some
 
+# Every other `mt` is a record of our own: gap, feed, replay, tape.
 ROUTED = frozenset({"X", "f", "M7", "M8", "ME", "MF", "MX", "d", "M1", "MT", "MA", "W", "ML"})
-OWN = frozenset({"gap", "feed", "replay"})  # `mt` of records that are no exchange message
 EVENTS = frozenset({"trade", "status"})
 BOARD_IMAGES = frozenset({"depth", "stats", "expected", "index"})
 Record = dict[str, Any]
@@ -27,7 +27,7 @@ def every_id_has_one_outcome(
     late: frozenset[Identity] = frozenset(),
 ) -> list[str]:  # fmt: skip
     """I5: distinct RAW ids = parsed + dead-lettered + unrouted. `late` may be without a record (a late image)."""
-    keys = Counter((r["ch"], identity_of_record(r)) for r in records if r["mt"] not in OWN)
+    keys = Counter((r["ch"], identity_of_record(r)) for r in records if r["mt"] in ROUTED)
     parsed = {identity for _, identity in keys}
     expected = {identity for identity in raw if identity.msg_type in ROUTED}
     refused = set(dead)
@@ -55,7 +55,7 @@ def streams_keep_their_order(records: Sequence[Record], late: frozenset[Identity
         if before is not None and record["n"] != before + 1:
             violations.append(f"I7 {stream}: n {record['n']} after {before}")
         last_n[stream] = record["n"]
-        if record["mt"] in OWN or record["q"] is None:
+        if record["mt"] not in ROUTED or record["q"] is None:
             continue
         identity = identity_of_record(record)
         source = (*stream, identity.market, identity.stream)
@@ -67,7 +67,7 @@ def streams_keep_their_order(records: Sequence[Record], late: frozenset[Identity
 
 def image_key(record: Mapping[str, Any]) -> tuple[str, ...] | None:
     """Which image a record replaces; None for an event."""
-    if record["ch"] in EVENTS or record["mt"] in OWN:
+    if record["ch"] in EVENTS or record["mt"] not in ROUTED:
         return None
     own = () if record["ch"] in BOARD_IMAGES else (record["mt"],)
     return (record["ch"], record["s"], record["ep"], str(record["bd"]), *own)

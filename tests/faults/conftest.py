@@ -21,8 +21,8 @@ Started = Callable[..., LivePath]
 
 @pytest.fixture
 def seed(request: pytest.FixtureRequest) -> int:
-    """`MDDS_FAULT_SEED` repeats a run."""
-    drawn = int(os.environ.get("MDDS_FAULT_SEED") or secrets.randbelow(1_000_000))
+    """`FAULT_SEED` repeats a run."""
+    drawn = int(os.environ.get("FAULT_SEED") or secrets.randbelow(1_000_000))
     print(f"{request.node.name}: seed {drawn}")
     return drawn
 

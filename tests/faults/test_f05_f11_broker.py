@@ -18,7 +18,7 @@ from tests.faults.conftest import Started, assert_invariants, healed, records
 pytestmark = [pytest.mark.services]
 
 RATE = 1_200
-FROZEN_S = float(os.environ.get("MDDS_FAULT_FROZEN_S") or 6.0)  # 30 s in bin/soak
+FROZEN_S = float(os.environ.get("FAULT_FROZEN_S") or 6.0)  # 30 s in bin/soak
 ALARM_S = 2.0
 
 
