@@ -8,9 +8,10 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from feeds.capture.edits import FeedEdits
 from feeds.capture.hand_over import Overlap, is_asked_for, take_over
 from feeds.capture.loop import CaptureLoop, Syncer
 from feeds.capture.receiver import LineReceiver
@@ -54,20 +55,28 @@ class CaptureWorker:
         self.loops: list[CaptureLoop] = []
         self.handed_over: set[CaptureLoop] = set()
         self.overlap_dropped = 0
+        self.watch: Callable[[], Sequence[FeedConfig]] | None = None  # what the feeds' rows say now
         self._sync_due = threading.Event()
 
     def open(self) -> None:
         """Open journals and sockets; says what each line got. Raises OSError naming the line, or JournalLocked."""
         for feed in self.feeds:
-            if self.take_over:
-                lines, writer = self._take(feed)
-            else:
-                writer = JournalWriter(journal_folder(self.data_dir, feed.name), feed.id)
+            self.loops.append(self._open(feed))
+
+    def _open(self, feed: FeedConfig) -> CaptureLoop:
+        if self.take_over:
+            lines, writer = self._take(feed)
+        else:
+            writer = JournalWriter(journal_folder(self.data_dir, feed.name), feed.id)
+            try:
                 lines = _open_lines(feed)
-            if writer.repaired_bytes:
-                log.warning("%s: cut %d torn bytes off the journal's end", feed.name, writer.repaired_bytes)
-            waker = Waker(wake_address(self.prefix, feed.name))
-            self.loops.append(CaptureLoop(feed.name, lines=lines, writer=writer, waker=waker, sync_due=self._sync_due))
+            except OSError:
+                writer.close()
+                raise
+        if writer.repaired_bytes:
+            log.warning("%s: cut %d torn bytes off the journal's end", feed.name, writer.repaired_bytes)
+        waker = Waker(wake_address(self.prefix, feed.name))
+        return CaptureLoop(feed.name, lines=lines, writer=writer, waker=waker, sync_due=self._sync_due)
 
     def _take(self, feed: FeedConfig) -> tuple[list[LineReceiver], JournalWriter]:
         """The sockets first: from then on the kernel keeps for us what the old capture may not read any more."""
@@ -89,9 +98,16 @@ class CaptureWorker:
         for thread in (*self.loops, syncer):
             thread.start()
         tune(self.loops, self.tuning)
+        self.take_over = False  # what is opened from now on is new
+        edits = FeedEdits(self.watch, open=self._open, end=_end) if self.watch is not None else None
         try:
-            while not stop.is_set() and len(self.handed_over) < len(self.loops):
+            while not stop.is_set() and (len(self.handed_over) < len(self.loops) or not self.loops):
                 await self._look()
+                changed = await edits.turn(self.feeds, self.loops) if edits and not self.handed_over else None
+                if changed is not None:
+                    self.feeds, self.loops = changed
+                    syncer.writers = [loop.writer for loop in self.loops]
+                    tune(self.loops, self.tuning)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), WATCH_S)
         finally:

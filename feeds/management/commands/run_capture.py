@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from feeds.capture.tuning import Tuning
-from feeds.data_path import capture_worker
-from feeds.feed_rows import UnknownFeed, load_feeds
+from feeds.data_path import capture_worker, in_a_thread
+from feeds.feed_rows import UnknownFeed, load_feeds, reload_feeds
 from feeds.worker import run_workers
 
 CAPTURE_NICE = -10
@@ -46,6 +47,7 @@ class Command(BaseCommand):
             take_over=take_over,
             tuning=Tuning(mdds.capture_cpus, mdds.capture_priority),
         )
+        worker.watch = in_a_thread(partial(reload_feeds, feed, partitions=mdds.partitions))
         run_workers([worker], metrics_port=mdds.metrics_port("capture", index))
 
 
