@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import socket
@@ -158,10 +159,9 @@ async def test_without_rest_the_doctor_reads_the_heartbeat(mdds: Run) -> None:
         for _ in range(5):
             ping = await session.receive("ping")
             await session.send({"t": "pong", "id": ping["id"], "time": "2020-01-01T00:00:00Z"})
-        for _ in range(20):
+        while True:
             await session.send({"t": "hb", "feeds": {"STO": {"state": "suspect", "age_ms": 5}}})
-            ping_or_end = await session.receive("ping")
-            await session.send({"t": "pong", "id": ping_or_end["id"]})
+            await asyncio.sleep(0.2)
 
     async with FakeGateway(beats) as gateway:
         done = await mdds("doctor", "--json", "--url", gateway.url)

@@ -127,9 +127,10 @@ async def _heartbeat_feeds(client: AsyncClient) -> dict[str, Any]:
     """Without REST: the feeds of the next heartbeat, which comes within its interval when nothing else does."""
     heartbeat_s = client.welcome.get("hb_s")
     limit_s = (heartbeat_s if isinstance(heartbeat_s, int | float) else 15) + 2
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(limit_s):
-            await client.heartbeat()
+    if not client.feeds:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await client.heartbeat()
     return client.feeds
 
 
