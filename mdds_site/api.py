@@ -6,10 +6,11 @@ from functools import cache
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern, re_path
+from django.urls import URLPattern, path, re_path
 from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI
 
+from mdds_site import stream_docs
 from replay import api as replays
 from subscriptions.api import edges, entitlements, feeds, history, instruments, snapshots, tokens, usage
 from subscriptions.api.errors import ApiError
@@ -60,4 +61,9 @@ def api_urls() -> tuple[list[URLPattern], str, str]:
     patterns, application, namespace = api.urls
     for pattern in patterns:
         pattern.callback = method_checked(pattern.callback)
-    return [*patterns, re_path(r"^.*$", _nothing_here, name="nothing")], application, namespace
+    more = [
+        path("asyncapi.yaml", stream_docs.document, name="asyncapi"),
+        path("stream", stream_docs.page, name="stream-docs"),
+        re_path(r"^.*$", _nothing_here, name="nothing"),
+    ]
+    return [*patterns, *more], application, namespace

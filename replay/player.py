@@ -102,6 +102,7 @@ class Player:
         self._ledger = ledger
         self._clock = clock
         self._wanted = messages_of(order.isins)
+        self._numbers: dict[int, int] = {}  # of the last message sent, by partition
         self._sender = Sender(bus, clock=clock, on_wait=self._beat)
         self._sent_before = self._staged = order.resume.messages_sent if order.resume else 0
         self._current_ns = order.from_ns
@@ -198,13 +199,19 @@ class Player:
             count = sum(datagrams(message) for message in messages)
             self._staged += count
             self._pacer.sent(count, now_ns=self._clock.now_ns())
-            await self._sender.put(messages)
+            await self._sender.put([self._numbered(message) for message in messages])
+
+    def _numbered(self, message: RawMessage) -> RawMessage:
+        """A message with the number behind its predecessor's: what was left out of the range leaves no hole, which a
+        parser would take for a message that is still to come."""
+        number = self._numbers[message.partition] = self._numbers.get(message.partition, 0) + 1
+        return RawMessage(message.partition, message.body, {**message.headers, "no": number})
 
     async def _end(self) -> None:
         """Release what is still held, then say that it is over: one control message per partition, behind all data."""
         self._stage.finish()
         await self._publish(self._stage.drain())
-        await self._sender.put(self._stage.end())
+        await self._sender.put([self._numbered(message) for message in self._stage.end()])
         await self._sender.settle()
         self._current_ns = self._order.to_ns
         await self._beat(at_once=True)

@@ -213,6 +213,10 @@ def test_without_images_or_database_the_answer_is_come_back(served: Served, monk
 def test_openapi_and_its_page_come_from_here(served: Served) -> None:
     schema: dict[str, Any] = served.json("openapi.json", None)
     assert {"/api/v1/instruments", "/api/v1/snapshot/{channel}/{symbol}", "/api/v1/feeds"} <= schema["paths"].keys()
+    page = served.get("stream", None).content.decode()
+    assert "REPLAY_END" in page
+    assert "//" not in page.replace("http://www.w3.org", "")
+    assert served.get("asyncapi.yaml", None).content.startswith(b"asyncapi: 3.0.0")
     page = served.get("docs", None).content.decode()
     assert "swagger-ui" in page
     assert "//" not in page.replace("<!--", "").replace("http://www.w3.org", "")
