@@ -103,11 +103,27 @@ def test_a_bar_is_drawn_to_an_eighth_of_a_cell(share: float, expected: str) -> N
     assert bar(share, 4) == expected
 
 
-async def test_a_terminal_gets_the_live_table_and_its_cursor_back() -> None:
+LEAD = {"s": "FPT", "n": 1, "ep": "e", "bd": "G1"}
+SIDES = {"b": [[98500, 100]], "a": [[98600, 50]]}
+
+
+@pytest.mark.parametrize(
+    ("command", "record", "expected"),
+    [
+        (("sub", "FPT", "--ch", "trade"), {"ch": "trade", "p": 98500, "v": 100, "vol": 1000}, "volume"),
+        (("sub", "FPT", "--ch", "depth"), {"ch": "depth", **SIDES}, "spread 100"),
+        (("book", "FPT"), {"ch": "book", "kind": "snap", **SIDES}, "spread 100"),
+        (("sub", "FPT", "VNM", "--ch", "book"), {"ch": "book", "kind": "snap", **SIDES}, "offer qty"),
+        (("sub", "FPT", "--ch", "quote"), {"ch": "quote", "bp": 98500, "bq": 1, "ap": None, "aq": None}, "bid qty"),
+    ],
+)
+async def test_a_terminal_gets_the_live_view_and_its_cursor_back(
+    command: tuple[str, ...], record: dict[str, Any], expected: str
+) -> None:
     async def script(session: FakeSession) -> None:
         await session.welcome()
         await session.grant()
-        await session.records({"ch": "trade", "s": "FPT", "n": 1, "ep": "e", "p": 98500, "v": 100, "vol": 1000})
+        await session.records({**LEAD, **record})
         await session.serve()
 
     async with FakeGateway(script) as gateway:
@@ -117,10 +133,7 @@ async def test_a_terminal_gets_the_live_table_and_its_cursor_back() -> None:
             sys.executable,
             "-m",
             "mdds_client",
-            "sub",
-            "FPT",
-            "--ch",
-            "trade",
+            *command,
             "--count",
             "1",
             "--url",
@@ -134,6 +147,7 @@ async def test_a_terminal_gets_the_live_table_and_its_cursor_back() -> None:
         text = await asyncio.wait_for(asyncio.to_thread(_read_all, ours), 20)
         assert await process.wait() == 0
     assert "98,500" in text
+    assert expected in text
     assert "records: 1" in text
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
 
