@@ -23,6 +23,7 @@ class AccountEvents:
         self.streams = account.AccountStreams()
         self.published = 0
         self._told: dict[int, tuple[Grant, Grant]] = {}  # subscriber → the change its first session brought
+        self._warn_ns = 0
         self._warned: dict[str, int] = {}  # key → the last warning, in seconds before the end
 
     def publish(self, subscriber: str, event: str, members: Mapping[str, object]) -> None:
@@ -65,7 +66,11 @@ class AccountEvents:
         self.publish(grant.subscriber, "quota", {"what": what, "used": used, "limit": limit})
 
     def warn(self, *, now_ns: int) -> None:
-        """Keys that end soon: each of the warnings once, to who is there."""
+        """Keys that end soon: each of the warnings once, to who is there. Looks once a second, however often asked."""
+        if now_ns < self._warn_ns:
+            return
+        self._warn_ns = now_ns + 1_000_000_000
+        self._forget()
         for grant in {one.key_id: one for one in self._grants(following=True) if one.expires_ns is not None}.values():
             assert grant.expires_ns is not None, "filtered above"
             due = account.warning_due(grant.expires_ns, warned_s=self._warned.get(grant.key_id), now_ns=now_ns)
@@ -74,7 +79,7 @@ class AccountEvents:
                 left_s = (grant.expires_ns - now_ns) // 1_000_000_000
                 self.publish(grant.subscriber, "key_expiry", {"key": grant.key_id, "expires_in_s": left_s})
 
-    def forget(self) -> None:
+    def _forget(self) -> None:
         """Drop what concerns nobody who is connected."""
         grants = self._grants()
         keys, subscribers = {one.key_id for one in grants}, {one.subscriber_id for one in grants}

@@ -6,6 +6,8 @@ import asyncio
 import logging
 
 from feeds.bus.base import Bus
+from subscriptions.cache.store import ImageStore
+from subscriptions.cache.warm import warm
 from subscriptions.close_codes import CloseCode
 from subscriptions.gateway import metrics, replies
 from subscriptions.gateway.consumer import StreamConsumer
@@ -49,6 +51,7 @@ class GatewayWorker:
         self.delayed = Delayed(layer, source=bus, read_delays=edges.read_delays)
         self.intake.on_live = self.delayed.take
         self.replays = ReplayDesk(layer)
+        self.images: ImageStore | None = None  # a hot cache to warm up from
         self._carrier = metrics.Carrier()
         self._rates: dict[str, float] = {"records_in": 0.0, "delivered": 0.0, "sent_bytes": 0.0}
         self._before: dict[str, int] = {}
@@ -62,6 +65,8 @@ class GatewayWorker:
         try:
             if self.own_bus is not None:
                 await self.own_bus.open()
+            if self.images is not None:
+                await warm(self.layer.hub, self.images)
             async with asyncio.TaskGroup() as group:
                 for name, job in (
                     ("intake", self.intake.run()), ("flush", self._tick()), ("sweep", self._sweep()),
@@ -94,6 +99,13 @@ class GatewayWorker:
             "records_out_per_s": round(self._rates["delivered"]),
             "bytes_out_per_s": round(self._rates["sent_bytes"]),
             "control_up": self.rights.control_up,
+            "rights_journal_up": self.rights.journal_up,
+            "rights_ended": self.rights.ended,
+            "banned": self.layer.admission.bad_keys.banned,
+            "taken_over": self.layer.admission.taken_over,
+            "delayed_released": self.delayed.released,
+            "delayed_skipped": self.delayed.line.records_skipped,
+            "delayed_queued_bytes": self.delayed.line.queued_bytes,
             "feeds": self.intake.feeds.shown(now_ns=self.layer.clock_ns()),
             "errors": dict(self.layer.totals.errors),
             "closes": {str(code): count for code, count in self.layer.totals.closes.items()},
