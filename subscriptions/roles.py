@@ -13,6 +13,8 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
         "exchange": FULL,
         "feed": FULL,
         "line": FULL,
+        "tradingsession": FULL,
+        "specialday": FULL,
         "instrument": FULL,
         "boardfacts": FULL,
         "replayjob": ("add", "change"),

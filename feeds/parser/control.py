@@ -77,7 +77,7 @@ def healed_record(context: Context, rx_ns: int, healed: Healed) -> str:
     return _record(context, _partition(context), healed.market, rx_ns, own)
 
 
-def tape_record(context: Context, rx_ns: int, lost: Lost, stream: tuple[str, str]) -> str:
+def tape_record(context: Context, rx_ns: int, lost: Lost, *, stream: tuple[str, str]) -> str:
     """Trades of a symbol that nobody received, as its next total volume shows; `stream` is (isin, symbol)."""
     isin, symbol = stream
     status = context.stream("status", isin, symbol)

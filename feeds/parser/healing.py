@@ -19,13 +19,13 @@ def absent_stream(context: Context, channel: str, key: str, *, symbol: str, sour
     suspects, (rx_ns, records) = context.suspects, out
     if not suspects.gapped and not suspects.doubts:
         return _made(context, channel, key, symbol=symbol, market=source.market)
-    lost = suspects.lost(channel, key, source, context.figures)
+    lost = suspects.lost(channel, key, source, figures=context.figures)
     if lost is not None:
-        records.append(tape_record(context, rx_ns, lost, (key, symbol)))
-    stream = suspects.take(channel, key, source, context.streams)
+        records.append(tape_record(context, rx_ns, lost, stream=(key, symbol)))
+    stream = suspects.take(channel, key, source, streams=context.streams)
     if stream is None:
         stream = _made(context, channel, key, symbol=symbol, market=source.market)
-        suspects.adopt(channel, key, source, context.streams)
+        suspects.adopt(channel, key, source, streams=context.streams)
     for healed in suspects.settled(context.streams):
         records.append(healed_record(context, rx_ns, healed))
     return stream

@@ -143,19 +143,19 @@ class Suspects:
         doubt.left = sum(1 for c in WAITED_FOR for key in self.streams.get(c, ()) if self.markets[key] == market)
         return self.left(market)
 
-    def take(self, channel: str, key: str, source: Source, streams: Streams) -> Stream | None:
+    def take(self, channel: str, key: str, source: Source, *, streams: Streams) -> Stream | None:
         """The suspect stream of `key`, back in `streams` when this image proves it; None when it is not suspect."""
         found = self.streams.get(channel, {}).get(key)
         if found is None:
             return None
         doubt = self.doubts[self.markets[key]]
         if source.msg_type == RECOVERY:
-            self._recover(doubt, key, source, streams)
+            self._recover(doubt, key, source, streams=streams)
         elif source.msg_type in IMAGES[channel] and not (channel in ("stats", "trade") and self._unchecked(key)):
-            self._heal(doubt, channel, key, streams)
+            self._heal(doubt, channel, key, streams=streams)
         return found
 
-    def adopt(self, channel: str, key: str, source: Source, streams: Streams) -> None:
+    def adopt(self, channel: str, key: str, source: Source, *, streams: Streams) -> None:
         """A stream was made. The first statistics of a market that is not proven are watched from here."""
         doubt = self.doubts.get(source.market)
         if channel != "stats" or doubt is None or doubt.sentinel is not None or doubt.marker is not None:
@@ -164,12 +164,12 @@ class Suspects:
         self.markets[key] = source.market
         doubt.sentinel = key
         if source.msg_type == RECOVERY:
-            self._recover(doubt, key, source, streams)
+            self._recover(doubt, key, source, streams=streams)
 
     def _unchecked(self, key: str) -> bool:
         return any(self.tape.get(key, {}).values())
 
-    def lost(self, channel: str, key: str, source: Source, figures: AllFigures) -> Lost | None:
+    def lost(self, channel: str, key: str, source: Source, *, figures: AllFigures) -> Lost | None:
         """Whether trades of (key, board) are missing before this trade or W. To be asked before `take`."""
         market, board = source.market, source.board
         if market not in self.gapped or (channel, source.msg_type) not in (("trade", "X"), ("stats", RECOVERY)):
@@ -261,7 +261,7 @@ class Suspects:
         for table in (self.doubts, self.streams, self.markets, self.tape, self.gapped, self.unknown):
             table.clear()
 
-    def _recover(self, doubt: Doubt, key: str, source: Source, streams: Streams) -> None:
+    def _recover(self, doubt: Doubt, key: str, source: Source, *, streams: Streams) -> None:
         """A W: every stream of its symbol is proven. The first one after the gap marks the round."""
         here = (key, source.board)
         if doubt.marker == here:
@@ -278,9 +278,9 @@ class Suspects:
                 self._return("stats", str(released), streams)
         for channel in CHANNELS:
             if key in self.streams.get(channel, ()):
-                self._heal(doubt, channel, key, streams)
+                self._heal(doubt, channel, key, streams=streams)
 
-    def _heal(self, doubt: Doubt, channel: str, key: str, streams: Streams) -> None:
+    def _heal(self, doubt: Doubt, channel: str, key: str, *, streams: Streams) -> None:
         if channel == "stats" and doubt.watches(key):
             return
         doubt.healed += 1
