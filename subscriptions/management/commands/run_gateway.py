@@ -10,6 +10,7 @@ from django.utils.module_loading import import_string
 
 from feeds.bus.factory import open_bus
 from feeds.worker import run_workers
+from subscriptions.cache.redis_images import RedisImages
 from subscriptions.gateway.configured import configured_gateway
 from subscriptions.gateway.server import GatewayServer
 from subscriptions.usage import UsageWorker
@@ -35,6 +36,8 @@ class Command(BaseCommand):
         app = import_string(settings.ASGI_APPLICATION.rpartition(".")[0] + ".gateway_application")
         bus = open_bus(mdds.bus_url, prefix=mdds.prefix, data_dir=mdds.data_dir, partitions=mdds.partitions)
         worker = configured_gateway(bus, mdds, name=f"gateway-{index}", own_bus=bus)
+        if mdds.redis_url:
+            worker.images = RedisImages(mdds.redis_url, prefix=mdds.prefix)
         server = GatewayServer(
             app,
             host=mdds.host,
