@@ -79,7 +79,8 @@ class BookMaker:
         return [(number, record, False)]
 
     def images(self, number: int, images: Mapping[Identity, bytes]) -> list[bytes]:
-        return [snapshot(self._ladder(identity), line, number) for identity, line in self._lines.items()]
+        kept = ((identity, line) for identity, line in self._lines.items() if identity in images)
+        return [snapshot(self._ladder(identity), line, number) for identity, line in kept]
 
     def renew(self) -> None:
         self._lines.clear()

@@ -80,6 +80,8 @@ class DerivedVariant(Variant):
         self._boards = frozenset(board.encode() for board in view.boards)
         self._counter = b"cn" if view.channel == "stats" else b"c"  # a stats record has a `c` of its own: the price
         self._before = stream.number * 2 if view.channel == "bar" else stream.number
+        if self._boards:  # others' numbers are none that its members know
+            self._before = _newest(stream, self._boards) * (2 if view.channel == "bar" else 1)
         self._on_waiting = on_waiting
         self._waiting: dict[Identity, tuple[int, bytes, int]] = {}  # (n, line, updates): a source's, or a made record
         self._remade: list[tuple[int, bytes]] | None = None  # complete behind `_remade_from`, while resumes need it
@@ -122,7 +124,10 @@ class DerivedVariant(Variant):
         images = stream.images
         if self._boards:
             images = {identity: line for identity, line in images.items() if identity[0] in self._boards}
-        return [self.view.finish(record) for record in self._maker.images(stream.number, images)]
+        made = self._maker.images(stream.number, images)
+        if self._boards and self.view.channel == "bar":  # they are made of trades: there are no images to choose from
+            made = [record for record in made if stream.head(record)[9] in self._boards]
+        return [self.view.finish(record) for record in made]
 
     def records_after(self, stream: Stream, number: int, *, count: int) -> list[tuple[int, bytes]] | None:
         entries = stream.history.after(self._source_number(number)) if stream.history is not None else None
@@ -177,6 +182,13 @@ class DerivedVariant(Variant):
                 self._remade_from = self._remade[REMADE_MAX - 1][0]
                 del self._remade[:REMADE_MAX]
         return self.deliver(finished)
+
+
+def _newest(stream: Stream, boards: frozenset[bytes]) -> int:
+    """The number of the last record of some boards, as far as it is known; 0 when it is not."""
+    kept = [*stream.images.values(), *(entry[1] for entry in stream.history or ())]
+    heads = (stream.head(line) for line in kept)
+    return max((int(head[4]) for head in heads if head[9] in boards), default=0)
 
 
 class FlushFirst(Variant):
