@@ -22,7 +22,7 @@ from testbed.relay import Relay
 from testbed.system import ROOT, die_with_parent
 from testbed.worker_process import feed_as_json
 
-READY_S_MAX = 30.0
+READY_S_MAX = 60.0
 STOP_S_MAX = 10.0
 LOOK_S = 0.05
 

@@ -19,7 +19,7 @@ from benches.soak.usage import Watch
 from feeds.bus.amqp.topology import Topology
 
 PROGRESS_S = 3.0
-READY_S_MAX = 60.0
+READY_S_MAX = 180.0
 DRAIN_S_MAX = 90.0
 STILL_S = 2.0
 END_S_MAX = 60.0

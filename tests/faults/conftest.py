@@ -44,7 +44,7 @@ def live(tmp_path: Path, rabbitmq: PrivateRabbitMQ, seed: int) -> Iterator[Start
         path.close()
 
 
-def healed(path: LivePath, *, drained_s_max: float = 30.0) -> Evidence:
+def healed(path: LivePath, *, drained_s_max: float = 60.0) -> Evidence:
     """The second phase: no faults any more, the exchange goes on a little and ends; everything must converge."""
     path.flow_on(500)
     path.end_exchange()

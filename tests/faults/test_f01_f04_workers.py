@@ -77,7 +77,7 @@ def test_f31_parser_stalled(live: Started) -> None:
     path.flow_on(500)
     assert path.stats("publisher")["confirmed"] > confirmed, "the publisher does not wait for the parser"
     path.resume("parser-0")
-    found = healed(path, drained_s_max=10.0)
+    found = healed(path)
     assert_invariants(path, found)
 
 

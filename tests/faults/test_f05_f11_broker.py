@@ -32,7 +32,7 @@ def started(live: Started, **options: object) -> LivePath:
 
 def assert_lossless(path: LivePath) -> None:
     """After the fault: everything converges, nothing was lost on the way."""
-    found = healed(path, drained_s_max=40.0)
+    found = healed(path, drained_s_max=60.0)
     assert_invariants(path, found)
     assert published_gaps(records(found)) == {}
 
