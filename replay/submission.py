@@ -112,14 +112,13 @@ def submit_for(
     now: datetime,
     private: bool = False,
     then_live: bool = False,
-    limits: ReplayLimits = DEFAULT_LIMITS,
 ) -> ReplayJob:
     """Store a client's request; `private`: it belongs to one session, which has to watch it (`jobs.watch`).
 
     ReplayRefused: outside the limits, or further back than the journal reaches. A range without a message that the
     journal does reach is granted: its end comes at once.
     """
-    check(request, now=now, limits=limits)
+    check(request, now=now)
     oldest_ns = first_received_ns(data_dir / "journal" / request.feed.name)
     if oldest_ns is None or unix_ns(request.from_at) + REACH_NS < oldest_ns:
         reach = "is empty" if oldest_ns is None else f"reaches back to {_clock(_at(oldest_ns))}"
@@ -127,7 +126,7 @@ def submit_for(
     expected = estimate_request(request, data_dir=data_dir)
     with transaction.atomic():
         Subscriber.objects.select_for_update().get(pk=subscriber.pk)
-        _make_room(ReplayJob.objects.filter(subscriber=subscriber), limits)
+        _make_room(ReplayJob.objects.filter(subscriber=subscriber), DEFAULT_LIMITS)
         watched_at = now if private else None
         return _create(request, expected, now=now, subscriber=subscriber, watched_at=watched_at, then_live=then_live)
 
