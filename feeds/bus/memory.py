@@ -24,6 +24,10 @@ from feeds.bus.base import (
 )
 from feeds.dead_letters.files import DeadLetterFiles
 
+PARSED_KEPT_BYTES_MAX = (
+    16 << 20
+)  # what the real bus keeps in a stream queue; past it: the oldest go, a refetch has a gap
+
 OnConfirmed = Callable[[], None] | None
 
 
@@ -137,6 +141,8 @@ class MemoryBus:
         self._dead = DeadLetterFiles(data_dir / "dead_letters", bytes_max=DEAD_BYTES_MAX, days_max=DEAD_DAYS_MAX)
         self._raw: dict[tuple[int, bool], MemorySubscription] = {}
         self._parsed: dict[str, MemorySubscription] = {}
+        self._kept: deque[Outgoing] = deque()  # live PARSED, for refetches; past its bound the oldest go
+        self._kept_bytes = 0
 
     async def open(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -183,9 +189,10 @@ class MemoryBus:
             yield text
 
     async def refetch_parsed(self, since_ns: int) -> AsyncIterator[Delivery]:
-        """Nothing is kept in memory beyond the queues: a drop-head loss stays a counted loss."""
-        return
-        yield
+        """Live messages from about `since_ns` on, as far as they are kept (PARSED_KEPT_BYTES_MAX)."""
+        for message in list(self._kept):
+            if int(message.headers.get("t_pub", 0)) >= since_ns:
+                yield Delivery(message.body, message.headers, 0, 0)
 
     async def retain(self, key: str, body: bytes) -> None:
         path = self._folder / f"{key}.state"
@@ -202,7 +209,15 @@ class MemoryBus:
     def _queue(self, partition: int, replay: bool) -> MemorySubscription:
         return self._raw.setdefault((partition, replay), MemorySubscription())
 
+    def _keep_parsed(self, message: Outgoing) -> None:
+        self._kept.append(message)
+        self._kept_bytes += len(message.body)
+        while self._kept_bytes > PARSED_KEPT_BYTES_MAX:
+            self._kept_bytes -= len(self._kept.popleft().body)
+
     def _fan_out(self, message: Outgoing, _on_confirmed: OnConfirmed) -> None:
+        if message.headers.get("origin") == "live":
+            self._keep_parsed(message)
         for subscription in self._parsed.values():
             while subscription.waiting and subscription.waiting_bytes + len(message.body) > PARSED_QUEUE_BYTES_MAX:
                 subscription.drop_oldest()  # drop-head, as the real queue: the first/last headers show the loss
