@@ -194,7 +194,7 @@ class RawStage:
         batch.entries = []
         batch.size = 0
 
-    def _broadcast(self, flag: int, value: dict[str, object]) -> None:
+    def _broadcast(self, flag: int, value: object) -> None:
         for partition in range(len(self._batches)):
             self._control(partition, flag, value)
 
@@ -209,8 +209,8 @@ class RawStage:
             self._close(partition, batch)
 
     def _mark(self) -> None:
-        """Tell the partition whose parser publishes the gaps how far each stream is, over all partitions: what the
-        other publisher of the pair alone has missed is then no gap. A stream that may restart has no place yet."""
+        """Tell every partition how far each stream is, over all of them: what the other publisher of the pair alone
+        has missed is then no gap and makes nothing suspect. A stream that may restart has no place yet."""
         new: list[tuple[str, str, int]] = []
         for name, stream in self.arbiter.by_name.items():
             released = stream.expected - 1
@@ -218,7 +218,7 @@ class RawStage:
                 self._marked[name] = released
                 new.append((*name, released))
         if new:
-            self._control(0, FLAG_MARK, new)
+            self._broadcast(FLAG_MARK, new)
 
     def _on_gap(self, gap: Gap) -> None:
         self._broadcast(
