@@ -42,7 +42,8 @@ def test_a_stream_that_turns_out_to_be_of_another_market_ends(gateway: RunningGa
     assert [one["n"] for one in client.records(1)] == [1]
     notice = client.frame()
     assert notice == {
-        "t": "notice", "code": "NOT_ENTITLED", "sid": 1, "ch": "depth", "s": "FPT", "action": "unsubscribed", "state": "closed",
+        "t": "notice", "code": "NOT_ENTITLED", "sid": 1, "ch": "depth", "s": "FPT", "action": "unsubscribed",
+        "state": "closed",
     }  # fmt: skip
 
 

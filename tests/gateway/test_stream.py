@@ -135,7 +135,8 @@ def test_a_redelivered_message_is_dropped_and_a_jump_is_counted(gateway: Running
     gateway.publish(cast.trade("FPT", 6), first=6)
     assert [one["n"] for one in client.records(4)] == [1, 2, 3, 6]
     stats = gateway.worker.stats()
-    assert (stats["duplicate"], stats["lost"]) == (3, 2)
+    # 3 came again by themselves, 7 by the refetch that looked in vain for the two that are lost.
+    assert (stats["duplicate"], stats["lost"]) == (10, 2)
 
 
 def test_a_broken_line_harms_itself_only(gateway: RunningGateway) -> None:
