@@ -11,16 +11,17 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from time import monotonic_ns
 
-from aio_pika import DeliveryMode
 from aio_pika.abc import AbstractChannel, AbstractExchange
 from aiormq.abc import AbstractChannel as WireChannel
-from pamqp.commands import Basic
+from aiormq.abc import ChannelFrame
 
+from feeds.bus.amqp.frames import PublishEncoder
 from feeds.bus.amqp.link import FAILURES, Link
 from feeds.bus.base import OUTBOX_BYTES_MAX, BusDown, Outgoing
 
 WINDOW_MESSAGES = 256  # unconfirmed at the broker; past it the sender waits for confirms
 CONFIRM_S_MAX = 15.0  # a broker that is blocked (alarm) or stopped longer than this is reconnected to
+WRITER_BUSY_S = 0.001
 
 Declare = Callable[[AbstractChannel], Awaitable[AbstractExchange]]
 Item = tuple[Outgoing, Callable[[], None] | None]
@@ -35,12 +36,13 @@ class AmqpOutbox:
         self._link = link
         self._declare = declare
         self._key = key
-        self._mode = DeliveryMode.PERSISTENT if persistent else DeliveryMode.NOT_PERSISTENT
+        self._persistent = persistent
         self._mandatory = mandatory
         self._unsent: deque[Item] = deque()
-        self._sent: deque[tuple[Item, asyncio.Task[object]]] = deque()
-        self._exchange = ""
+        self._sent: deque[tuple[Item, asyncio.Future[object]]] = deque()
+        self._encoder: PublishEncoder | None = None
         self._wire: WireChannel | None = None
+        self._later: asyncio.TimerHandle | None = None
         self._number = 0
         self._put = asyncio.Event()
         self._confirmed = asyncio.Event()
@@ -80,8 +82,16 @@ class AmqpOutbox:
         while True:
             try:
                 channel = await self._link.channel(confirms=True)
-                self._exchange = (await self._declare(channel)).name
-                self._wire = await channel.get_underlay_channel()
+                exchange = (await self._declare(channel)).name
+                wire = await channel.get_underlay_channel()
+                self._encoder = PublishEncoder(
+                    exchange,
+                    wire.number,
+                    persistent=self._persistent,
+                    mandatory=self._mandatory,
+                    body_bytes_max=wire.max_content_size,
+                )
+                self._wire = wire
                 self._send_ready()
                 await self._confirm()
             except (*FAILURES, BusDown) as error:
@@ -93,35 +103,48 @@ class AmqpOutbox:
     def _take_back(self) -> None:
         """Everything sent and not confirmed goes to the front again, in order."""
         while self._sent:
-            item, task = self._sent.pop()
-            task.add_done_callback(_forget)
-            task.cancel()
+            item, confirmed = self._sent.pop()
+            confirmed.add_done_callback(_forget)
+            confirmed.cancel()
             self._unsent.appendleft(item)
             self._link.counts.resent += 1
 
     def _send_ready(self) -> None:
-        """Start publishing what the window has room for; tasks start, and write their frames, in this order."""
-        while self._wire is not None and self._unsent and len(self._sent) < WINDOW_MESSAGES:
+        """Publish what the window has room for. The frames go to the connection's writer in this order."""
+        wire = self._wire
+        if wire is None or self._encoder is None:
+            return
+        while self._unsent and len(self._sent) < WINDOW_MESSAGES:
+            if wire.write_queue.full():  # of the connection's writer, a few frames: it takes them a moment later
+                if self._later is None:
+                    self._later = asyncio.get_running_loop().call_later(WRITER_BUSY_S, self._send_later)
+                return
             item = self._unsent.popleft()
-            message = item[0]
-            self._number += 1
-            # Past aio-pika's Message (19 µs each, measured) and Exchange.publish: docs/decisions/0009.
-            properties = Basic.Properties(
-                headers=dict(message.headers),  # type: ignore[arg-type]
-                delivery_mode=self._mode,
-                message_id=f"{self._number:x}",
-            )
-            publish = self._wire.basic_publish(
-                message.body,
-                exchange=self._exchange,
-                routing_key=self._key(message),
-                properties=properties,
-                mandatory=self._mandatory,
-                timeout=CONFIRM_S_MAX,
-                wait=False,
-            )
-            self._sent.append((item, asyncio.create_task(publish)))
+            self._sent.append((item, self._publish(wire, self._encoder, item[0])))
             self._link.counts.published += 1
+
+    def _send_later(self) -> None:
+        self._later = None
+        self._send_ready()
+
+    def _publish(self, wire: WireChannel, encoder: PublishEncoder, message: Outgoing) -> asyncio.Future[object]:
+        """aiormq's basic_publish without its task, lock and frame objects: docs/decisions/0009."""
+        self._number += 1
+        message_id = f"{self._number:x}"
+        if wire.is_closed:
+            confirmed: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+            confirmed.set_exception(BusDown(f"{self._link.name}: the channel is closed"))
+            confirmed.exception()  # read here: when the outbox is closed first, nobody else does
+            return confirmed
+        frames = encoder.encode(self._key(message), message_id, headers=message.headers, body=message.body)
+        wire.delivery_tag += 1
+        confirmed = wire.create_future()
+        wire.confirmations[wire.delivery_tag] = confirmed
+        if self._mandatory:  # a return names the message, not the tag
+            wire.message_id_delivery_tag[message_id] = wire.delivery_tag
+            confirmed.add_done_callback(lambda _: wire.message_id_delivery_tag.pop(message_id, None))
+        wire.write_queue.put_nowait(ChannelFrame(frames, should_close=False))
+        return confirmed
 
     async def _confirm(self) -> None:
         counts = self._link.counts
@@ -130,16 +153,19 @@ class AmqpOutbox:
                 self._put.clear()
                 await self._put.wait()
                 continue
-            (message, on_confirmed), task = self._sent[0]
-            started = monotonic_ns()
+            (message, on_confirmed), confirmed = self._sent[0]
             try:
-                await asyncio.shield(task)
+                if not confirmed.done():
+                    started = monotonic_ns()
+                    async with asyncio.timeout(CONFIRM_S_MAX):
+                        await asyncio.shield(confirmed)
+                    counts.blocked_ns += monotonic_ns() - started
+                confirmed.result()
             except FAILURES as error:
                 counts.refused += 1
                 reason = type(error).__name__
                 counts.reasons[reason] = counts.reasons.get(reason, 0) + 1
                 raise
-            counts.blocked_ns += monotonic_ns() - started
             self._sent.popleft()
             self.backlog_bytes -= len(message.body)
             self._confirmed_count += 1
@@ -150,7 +176,7 @@ class AmqpOutbox:
                 on_confirmed()
 
 
-def _forget(task: asyncio.Task[object]) -> None:
+def _forget(confirmed: asyncio.Future[object]) -> None:
     """The outcome of a publish that will be repeated anyway."""
-    if not task.cancelled():
-        task.exception()
+    if not confirmed.cancelled():
+        confirmed.exception()
