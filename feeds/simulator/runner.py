@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from feeds.simulator.batch import Batch
 from feeds.simulator.day import DAY_START_S, CompressedDay
 from feeds.simulator.exchange import Exchange
 from feeds.simulator.message import Message
 from feeds.simulator.output import FeedOutput, Sends
 from feeds.simulator.pacing import Burst, Pace
+from feeds.simulator.sender import LineSender
 from feeds.simulator.stamp import stamp_of, trading_time_s
 
 _BATCH_MESSAGES_MAX = 512
@@ -20,6 +22,8 @@ _TICK_S_MIN, _TICK_S_MAX = 0.001, 0.02
 _SCRIPTED_RATE_MIN = 2_000
 """Definitions and board events go out at least this fast, as a slow demonstration must not wait for its quotes."""
 _HEARTBEAT_NS = 1_000_000_000
+
+Batches = list[tuple[LineSender, Batch]]
 
 
 class DayMode(Enum):
@@ -90,8 +94,11 @@ class Runner:
             now_ns = time.time_ns()
             while owed >= chunk and place < len(prepared):
                 size, sends = prepared[place]
-                for sender, datagrams in sends:
-                    sender.offer(datagrams, now_ns)
+                for sender, batch in sends:
+                    if sender.plain:
+                        sender.send_batch(batch)
+                    else:
+                        sender.offer(batch.datagrams, now_ns)
                 self._sent += size
                 owed -= chunk
                 place += 1
@@ -172,16 +179,16 @@ class Runner:
                 for sender, datagrams in self._outputs[message.feed].plan_heartbeat(message, now_ns):
                     sender.offer(datagrams, now_ns)
 
-    def _prepare(self, count: int, chunk: int, stopped: Callable[[], bool]) -> list[tuple[int, Sends]]:
+    def _prepare(self, count: int, chunk: int, stopped: Callable[[], bool]) -> list[tuple[int, Batches]]:
         """(messages, what goes out on each line) for each chunk, in order."""
-        prepared: list[tuple[int, Sends]] = []
+        prepared: list[tuple[int, Batches]] = []
         start_ns = time.time_ns()
         made = 0
         while made < count and not stopped():
             now_ns = start_ns + int(made / self._plan.rate * 1e9)
             self._exchange.set_time(now_ns, float(DAY_START_S))
             messages = self._exchange.take(min(chunk, count - made))
-            prepared.append((len(messages), self._plan_sends(messages, now_ns)))
+            prepared.append((len(messages), _batches(self._plan_sends(messages, now_ns))))
             made += len(messages)
         return prepared
 
@@ -198,3 +205,12 @@ class Runner:
     def _end(self) -> None:
         for output in self._outputs.values():
             output.finish()
+
+
+def _batches(sends: Sends) -> Batches:
+    """One batch for lines that send the same datagrams."""
+    batches: Batches = []
+    for sender, datagrams in sends:
+        same = next((batch for _, batch in batches if batch.datagrams is datagrams), None)
+        batches.append((sender, same or Batch(datagrams)))
+    return batches

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address
 from typing import Protocol
 
+from feeds.simulator.batch import Batch
+
 SEND_BUFFER_BYTES = 4 * 1024 * 1024
 DELAYED_DATAGRAMS_MAX = 200_000
 """At the bound the oldest delayed datagram goes out early (`sent_early`): none is lost for want of memory."""
@@ -50,6 +52,8 @@ class LineSender:
         self.refused = 0
         """Sends that a previous datagram's ICMP error interrupted: nobody listens at a unicast address."""
         self._skew_ns = int(skew_ms * 1e6)
+        self.plain = not self._skew_ns
+        """Nothing waits here: what is offered is sent at once."""
         self._delayed: deque[tuple[int, bytes]] = deque()
         self._socket = _open_socket(line)
 
@@ -74,6 +78,17 @@ class LineSender:
                 self.sent_early += 1
                 self.send(self._delayed.popleft()[1])
             self._delayed.append((now_ns + self._skew_ns, data))
+
+    def send_batch(self, batch: Batch) -> None:
+        """Send a prepared batch at once; the line has no skew."""
+        done = 0
+        while done < batch.count:
+            try:
+                done += batch.send(self._socket.fileno(), done)
+            except ConnectionRefusedError:  # of the datagram before; none was sent by the call that reports it
+                self.refused += 1
+        self.sent += batch.count
+        self.sent_bytes += batch.size
 
     def release(self, now_ns: int) -> None:
         """Send what has waited long enough."""
