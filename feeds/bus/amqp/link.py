@@ -8,9 +8,11 @@ import logging
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
+from feeds.bus.amqp import inbound
 from feeds.bus.base import BusCounts, BusDown
 
 log = logging.getLogger(__name__)
+inbound.install()
 
 RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 CONNECT_S_MAX = 5.0

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from aio_pika.abc import AbstractChannel, AbstractQueue
 from aiormq.abc import DeliveredMessage
 
+from feeds.bus.amqp.inbound import DeliveryTap, Headers
 from feeds.bus.amqp.link import FAILURES, Link
 from feeds.bus.base import BusDown, Delivery
 
@@ -90,7 +91,8 @@ class AmqpSubscription:
         wire = await channel.get_underlay_channel()
         cancelled = asyncio.Event()  # the broker does so when the queue is deleted; the channel stays open
         wire.on_consumer_cancel_callbacks.add(lambda _frame: cancelled.set())
-        await wire.basic_consume(queue.name, self._receive, no_ack=False)
+        wire.frames = DeliveryTap(wire.frames, self._receive)  # type: ignore[assignment]
+        await wire.basic_consume(queue.name, _never, no_ack=False)
         closed = asyncio.ensure_future(channel.closed())
         gone = asyncio.create_task(cancelled.wait())
         acking = asyncio.create_task(self._write_acks(channel))
@@ -104,10 +106,8 @@ class AmqpSubscription:
             gone.cancel()
             acking.cancel()
 
-    async def _receive(self, message: DeliveredMessage) -> None:
-        tag = message.delivery_tag or 0
-        headers = message.header.properties.headers
-        self._waiting.append(Delivery(message.body, headers, self._generation, tag))  # type: ignore[arg-type]
+    def _receive(self, tag: int, headers: Headers, body: bytes) -> None:
+        self._waiting.append(Delivery(body, headers, self._generation, tag))
         self._link.counts.delivered += 1
         self._arrived.set()
 
@@ -117,6 +117,11 @@ class AmqpSubscription:
             await self._ack_due.wait()
             self._ack_due.clear()
             await underlay.basic_ack(self._ack_tag, multiple=True)
+
+
+async def _never(message: DeliveredMessage) -> None:
+    """The tap takes the deliveries before the channel could hand them to its consumer."""
+    raise AssertionError(f"delivery {message.delivery_tag} passed the tap")
 
 
 async def _close(channel: AbstractChannel) -> None:
