@@ -15,7 +15,8 @@ from django.utils import timezone
 from replay import jobs, states, tasks
 from replay.api import feed_of
 from replay.models import ReplayJob
-from replay.submission import ReplayRefused, ReplayRequest, submit_for
+from replay.submission import ReplayRefused, ReplayRequest, submit_for, unix_ns
+from subscriptions.gateway.replays import NEVER_NS, PlayedJob
 from subscriptions.models import Subscriber
 from subscriptions.protocol import ProtocolError
 from subscriptions.replay_operations import StartReplay
@@ -49,6 +50,9 @@ class DatabaseReplays:
             await asyncio.sleep(EXTEND_LOOK_S)
         raise ProtocolError("INTERNAL", f"replay {job_id} cannot be extended")
 
+    async def find(self, job_id: int) -> PlayedJob | None:
+        return await _in_thread(lambda: _find(job_id))
+
     async def look(self, job_ids: Iterable[int]) -> dict[int, str]:
         return await _in_thread(lambda: _look(list(job_ids)))
 
@@ -79,6 +83,14 @@ def _control(job_id: int, do: str, to_ns: int | None) -> bool:
     if done and ReplayJob.objects.filter(pk=job_id, state=states.QUEUED).exists():
         tasks.send_again(job_id)
     return done
+
+
+def _find(job_id: int) -> PlayedJob | None:
+    """Nobody's: whose owner was deleted."""
+    job = ReplayJob.objects.filter(pk=min(job_id, 2**62)).first()
+    if job is None or (job.subscriber_id is None and job.submitted_by_id is None):
+        return None
+    return PlayedJob(job.subscriber_id, NEVER_NS if job.then_live else unix_ns(job.to_at))
 
 
 def _look(job_ids: list[int]) -> dict[int, str]:

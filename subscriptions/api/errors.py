@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# Codes that exist on HTTP only: NOT_FOUND, CONFLICT, METHOD_NOT_ALLOWED. Everything else is the stream's.
+# Codes that exist on HTTP only: CONFLICT, METHOD_NOT_ALLOWED. Everything else is the stream's.
 STATUS_OF_CODE = {
     "BAD_JSON": 400,
     "BAD_PARAM": 422,

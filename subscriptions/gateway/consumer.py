@@ -19,6 +19,7 @@ from subscriptions.gateway.asgi_sink import AsgiSink
 from subscriptions.gateway.edges import Keys
 from subscriptions.gateway.encodings import JsonFrames, PackedFrames
 from subscriptions.gateway.handshake import Offer, address_of, read_offer
+from subscriptions.gateway.heads import LIVE
 from subscriptions.gateway.layer import Seat, Sink, StreamLayer
 from subscriptions.gateway.replays import ReplayDesk
 from subscriptions.gateway.wire import EXTENSION, GatewayProtocol, WireSink
@@ -169,6 +170,8 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]
         match operation:
             case protocol.Subscribe():
                 await self._until_filled(operation)
+                if operation.origin != LIVE:
+                    await self._desk().admit(seat.session, operation)
                 if not seat.cut:
                     seat.session.subscribe(operation)
             case protocol.SetSubscription():

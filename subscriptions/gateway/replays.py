@@ -19,24 +19,36 @@ from typing import Protocol
 from subscriptions.gateway import replies
 from subscriptions.gateway.encodings import line_of
 from subscriptions.gateway.following import Follow, Member, stream_name
+from subscriptions.gateway.grants import ANY_DELAY
 from subscriptions.gateway.heads import LIVE, stream_key
 from subscriptions.gateway.layer import Seat, StreamLayer
 from subscriptions.gateway.outbox import Outbox
+from subscriptions.gateway.replies import clock_text
 from subscriptions.gateway.session import Session
 from subscriptions.gateway.stream import Stream
 from subscriptions.gateway.subscription import Subscription
 from subscriptions.gateway.views import View
+from subscriptions.operator_grants import user_id_of
 from subscriptions.protocol import ProtocolError, Subscribe
 from subscriptions.replay_operations import ControlReplay, StartReplay
 
 log = logging.getLogger(__name__)
 
 REPLAYS_PER_SESSION_MAX = 3
+NEVER_NS = 2**63 - 1  # the end of a range that will be extended to now
 AHEAD_NS = 500_000_000  # of now: where a replay that goes on live hands over; more than two machines' clocks differ by
 HELD_RECORDS_MAX = 100_000  # live records held while the replay catches up; past it: a notice GAP, then live
 LOOK_S = 2.0
 _RX = re.compile(rb'"rx":([0-9]+)')
 _PARTITION = re.compile(rb'"partition":([0-9]+)')
+
+
+@dataclass(frozen=True, slots=True)
+class PlayedJob:
+    """What a follower's rights depend on."""
+
+    subscriber_id: int | None  # None: an operator's, open to every key with the scope replay
+    end_ns: int  # nothing that it plays was received later; NEVER_NS: it goes on live
 
 
 class ReplayPort(Protocol):
@@ -56,6 +68,10 @@ class ReplayPort(Protocol):
 
     async def extend(self, job_id: int, to_ns: int) -> None:
         """Go on behind the end, to a new one, as fast as it goes; for one that was asked to go on live."""
+        ...
+
+    async def find(self, job_id: int) -> PlayedJob | None:
+        """A job that somebody wants to follow; None when there is none that others may know of."""
         ...
 
     async def look(self, job_ids: Iterable[int]) -> dict[int, str]:
@@ -138,7 +154,8 @@ class ReplayDesk:
         if asked.then_live:
             self._check_live(session, asked)
         now_ns = self.layer.clock_ns()
-        asked = replace(asked, end_ns=now_ns if asked.end_ns is None else asked.end_ns)
+        if asked.end_ns is None:
+            asked = replace(asked, end_ns=self._newest_allowed(session, asked, now_ns=now_ns))
         job_id = await port.submit(asked, subscriber_id=grant.subscriber_id, now_ns=now_ns)
         sid = None if seat.cut else self._subscribe(seat, asked, job_id)
         if sid is None:
@@ -148,6 +165,19 @@ class ReplayDesk:
         self.started += 1
         self.layer.flush_seat(seat)
         await port.send(job_id)
+
+    async def admit(self, session: Session, operation: Subscribe) -> None:
+        """Whether the replay that a `sub` names is there for this subscriber; its range then bounds delayed rights.
+
+        Another subscriber's is not found, like one that does not exist: nobody learns which numbers there are, and
+        nobody waits for one that somebody else will make. Operators may watch every one.
+        """
+        grant = session.granted(operation)
+        found = await _port.find(int(operation.origin.partition(":")[2])) if _port is not None else None
+        if not user_id_of(grant.key_id) and (found is None or found.subscriber_id not in (None, grant.subscriber_id)):
+            raise ProtocolError("NOT_FOUND", f"you have no {operation.origin}", id=operation.id)
+        if found is not None:
+            session.bound_replay(operation.origin, found.end_ns)
 
     async def control(self, seat: Seat, operation: ControlReplay) -> None:
         found = [one for one in self.playing.values() if one.seat is seat and one.sid == operation.sid]
@@ -178,15 +208,27 @@ class ReplayDesk:
             if found.code is not None:
                 raise ProtocolError(found.code, f"then: {found.why}", id=asked.id)
 
+    def _newest_allowed(self, session: Session, asked: StartReplay, *, now_ns: int) -> int:
+        """The end of a range that names none: now, or as long ago as the rights to its symbols are delayed."""
+        live = Subscribe(asked.id, asked.channel, asked.symbols, depth=asked.depth)
+        rights = [session._access(live, symbol, origin=ANY_DELAY) for symbol in asked.symbols]
+        end_ns = now_ns - max((found.delay_s for found in rights if found.code is None), default=0) * 1_000_000_000
+        if end_ns <= asked.start_ns:
+            code = "BAD_PARAM" if end_ns == now_ns else "DELAYED_ONLY"
+            raise ProtocolError(code, f"start: expected a time before {clock_text(end_ns)}", id=asked.id)
+        return end_ns
+
     def _subscribe(self, seat: Seat, asked: StartReplay, job_id: int) -> int | None:
         """The subscription to the job's origin, answered as a `replay`; None when no symbol was granted."""
         session, origin = seat.session, f"replay:{job_id}"
         before = set(session.subscriptions)
 
         def answer(id: int | str | None, **members: object) -> bytes:
-            return replies.encode({"t": "replay", "id": id, "origin": origin, **members})
+            end = clock_text(asked.end_ns or 0)
+            return replies.encode({"t": "replay", "id": id, "origin": origin, "end": end, **members})
 
         operation = Subscribe(asked.id, asked.channel, asked.symbols, depth=asked.depth, origin=origin)
+        session.bound_replay(origin, NEVER_NS if asked.then_live else asked.end_ns or 0)
         session.subscribe(operation, answer=answer)
         return next(iter(set(session.subscriptions) - before), None)
 

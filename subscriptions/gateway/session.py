@@ -17,7 +17,7 @@ from subscriptions.gateway.following import Began, Denied, Event, Follow, Gap, M
 from subscriptions.gateway.grants import ANY_DELAY, Access, access, next_change_ns, placed
 from subscriptions.gateway.heads import LIVE, stream_key
 from subscriptions.gateway.hub import Hub
-from subscriptions.gateway.origins import lasting
+from subscriptions.gateway.origins import delayed_origin, lasting
 from subscriptions.gateway.outbox import Outbox
 from subscriptions.gateway.rate import SessionRate, Verdict
 from subscriptions.gateway.stream import Stream
@@ -45,6 +45,7 @@ class Session:
         self.grant: Grant | None = None
         self.subscriptions: dict[int, Subscription] = {}
         self.recheck_ns: int | None = None
+        self._replay_ends_ns: dict[str, int] = {}  # origin → what it plays was received before this
         self._taken: dict[Taken, int] = {}  # what a sid already follows → sid
         self._sids = 0
         self._rate = SessionRate(1, at_ns=self.opened_ns)
@@ -150,7 +151,7 @@ class Session:
         return self._rate.spend(self.clock_ns())
 
     def subscribe(self, operation: Subscribe, *, answer: Callable[..., bytes] = replies.subscribed) -> None:
-        grant = self._granted(operation)
+        grant = self.granted(operation)
         if any(rule.delay_s for rule in grant.rules):
             operation = placed(operation, [self._access(operation, one, origin=ANY_DELAY) for one in operation.symbols])
         ok: dict[str, Access] = {}
@@ -206,6 +207,12 @@ class Session:
                 view = self._view_of(subscription, follow)
                 self.hub.change(self.name, key, view=view, on_slow=subscription.on_slow)
 
+    def bound_replay(self, origin: str, end_ns: int) -> None:
+        """Nothing that a replay plays was received at or after `end_ns`; without this it counts as real-time."""
+        followed = {one.said_origin for one in self.subscriptions.values()}
+        ends_ns = {name: at_ns for name, at_ns in self._replay_ends_ns.items() if name in followed}
+        self._replay_ends_ns = ends_ns | {origin: end_ns}
+
     def unsubscribe(self, operation: Unsubscribe) -> None:
         subscription = self._open_subscription(operation.sid, operation.id)
         for symbol in list(subscription.symbols):
@@ -241,7 +248,8 @@ class Session:
 
     # Parts of a sub
 
-    def _granted(self, operation: Subscribe) -> Grant:
+    def granted(self, operation: Subscribe) -> Grant:
+        """The grant, if it lets this session subscribe at all; ProtocolError."""
         if self.grant is None:
             raise ProtocolError("AUTH_REQUIRED", "authenticate first", id=operation.id)
         if operation.origin != LIVE and "replay" not in self.grant.scopes:
@@ -285,7 +293,10 @@ class Session:
 
     def _ask(self, channel: str, symbol: str, *, market: str | None, origin: str) -> Access:
         assert self.grant is not None, "only asked once a grant is there"
-        return access(self.grant, channel, symbol=symbol, market=market, at_ns=self.clock_ns(), origin=origin)
+        at_ns, end_ns = self.clock_ns(), self._replay_ends_ns.get(origin)
+        if end_ns is not None:  # a replay is as late as its range is old
+            origin = delayed_origin(max(0, at_ns - end_ns) // 1_000_000_000)
+        return access(self.grant, channel, symbol=symbol, market=market, at_ns=at_ns, origin=origin)
 
     def _market(self, stream: Stream | None, symbol: str) -> str | None:
         known = stream.market if stream is not None else None

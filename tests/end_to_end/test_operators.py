@@ -121,7 +121,7 @@ def test_a_replay_of_the_last_moments_is_received_again_and_live_goes_on(portal:
     live.wait_for(lambda: time.time_ns() - began > (RANGE_S + 5) * 1_000_000_000, timeout_s=40)
     to_at = datetime.now(UTC).replace(microsecond=0)
     from_at = to_at - timedelta(seconds=RANGE_S)
-    with Follower(running.system, origin="replay:1") as replay:
+    with Follower(running.system, origin="replay:1", key=operators_token(running.system)) as replay:
         portal.get_by_role("link", name="Replay", exact=True).click()
         portal.get_by_label("Feed").select_option(FEED)
         portal.get_by_label("From").fill(f"{from_at:%Y-%m-%d %H:%M:%S}")
@@ -148,6 +148,16 @@ def test_a_replay_of_the_last_moments_is_received_again_and_live_goes_on(portal:
     assert order_faults(records) == []
     assert len(live.connections) == 1
     assert live.notices == []
+
+
+def operators_token(system: System) -> str:
+    """Of one who may watch every replay, also before it is made."""
+    issue = "print(issue_token(of_user(str(User.objects.get(is_superuser=True).pk)), at=timezone.now()))"
+    imports = (
+        "from django.contrib.auth.models import User; from django.utils import timezone; "
+        "from subscriptions.authentication import issue_token; from subscriptions.operator_grants import of_user"
+    )
+    return system.manage("shell", "--no-imports", "-c", f"{imports}; {issue}").split()[-1]
 
 
 def assert_same_records(live: list[Record], again: list[Record], *, between: tuple[datetime, datetime]) -> None:

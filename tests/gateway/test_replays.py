@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from subscriptions.gateway import replays
+from subscriptions.gateway.replays import PlayedJob
 from subscriptions.protocol import ProtocolError
 from subscriptions.replay_operations import StartReplay
 from tests.gateway import cast
@@ -27,6 +28,7 @@ class Players:
         self.asked: list[StartReplay] = []
         self.calls: list[tuple[Any, ...]] = []
         self.states: dict[int, str] = {}
+        self.jobs: dict[int, PlayedJob] = {}  # that others may have made
         self.aged_out = False
 
     async def submit(self, asked: StartReplay, *, subscriber_id: int, now_ns: int) -> int:
@@ -44,6 +46,9 @@ class Players:
 
     async def extend(self, job_id: int, to_ns: int) -> None:
         self.calls.append(("extend", job_id, to_ns))
+
+    async def find(self, job_id: int) -> PlayedJob | None:
+        return self.jobs.get(job_id)
 
     async def look(self, job_ids: Iterable[int]) -> dict[int, str]:
         return {job_id: self.states[job_id] for job_id in job_ids}

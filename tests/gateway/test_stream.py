@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
+from subscriptions.gateway import replays
+from subscriptions.gateway.replays import PlayedJob
 from tests.gateway import cast
 from tests.gateway.running import RunningGateway, closed_with
+from tests.gateway.test_replays import Players
 
 
 def numbers(records: list[dict[str, object]]) -> list[tuple[object, object, object]]:
@@ -106,7 +111,12 @@ def test_wildcard_follows_streams_that_come_later(gateway: RunningGateway) -> No
     assert client.subscribe("trade", "FPT")["errors"][0]["code"] == "BAD_PARAM"
 
 
-def test_a_replay_is_followed_by_its_origin_and_kept_apart(gateway: RunningGateway) -> None:
+def test_a_replay_is_followed_by_its_origin_and_kept_apart(
+    gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    players = Players()
+    players.jobs[12] = PlayedJob(None, 0)
+    monkeypatch.setattr(replays, "_port", players)
     live, replay = gateway.connect(), gateway.connect()
     for client in (live, replay):
         client.frame()
