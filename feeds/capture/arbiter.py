@@ -20,7 +20,7 @@ RECENT_MAX = 8_192  # datagrams per generation, two are kept; past it the older 
 RESET_DISTANCE = 1_000  # a number this far below the expected one, sent later, is a reset
 RESET_IDLE_NS = 5_000_000_000  # `34=1` after this silence is a restarted source
 
-Emit = Callable[[int, int, int, int, bytes, bytes], None]  # rx_ns, line, flags, capture_seq, data, key
+Emit = Callable[[Entry, int, bytes], None]  # entry, capture_seq, key (empty when there is one partition)
 
 
 class Arbiter:
@@ -41,6 +41,7 @@ class Arbiter:
         self.missing = 0
         self.resets = 0
         self.late_starts: list[tuple[str, str, int]] = []
+        self._keyed = feed.partitions > 1
         self._recent: dict[bytes, int] = {}
         self._recent_old: dict[bytes, int] = {}
 
@@ -49,8 +50,9 @@ class Arbiter:
         """Take a journal block of this feed."""
         recent, old = self._recent, self._recent_old
         lines, streams, emit = self.lines, self.streams, self.emit
-        match = HEAD.match
+        match, keyed = HEAD.match, self._keyed
         capture_seq = block.first_seq - 1
+        released = 0
         for entry in block.entries:
             capture_seq += 1
             rx_ns, line, flags, data = entry
@@ -76,15 +78,11 @@ class Arbiter:
                 stream.last_rx_ns = rx_ns
                 stream.last_sent = sent
                 counts.first += 1
-                self.unique += 1
-                start = data.find(b"\x0155=", head.end() - 1) + 4
-                if start > 3 and msg_type != b"ML":  # an index's constituent: the stream is the index's
-                    key = data[start : data.find(b"\x01", start)]
-                else:
-                    key = _routing_key(data, head, msg_type, market)
-                emit(rx_ns, line, FLAG_MESSAGE, capture_seq, data, key)
+                released += 1
+                emit(entry, capture_seq, _routing_key(data, head, msg_type, market) if keyed else b"")
             else:
                 self._message(entry, capture_seq, head)
+        self.unique += released
         if block.entries:
             self._note_times(block)
             self._expire(block.entries[-1][0])
@@ -124,7 +122,7 @@ class Arbiter:
                 counts.first += 1
                 counts.unframed += 1
                 self.unique += 1
-                self.emit(rx_ns, line, FLAG_UNFRAMED | flags, capture_seq, span.data, b"")
+                self.emit((rx_ns, line, FLAG_UNFRAMED | flags, span.data), capture_seq, b"")
                 continue
             copies = self._recent.get(span.data) or self._recent_old.get(span.data)
             if copies:
@@ -145,9 +143,9 @@ class Arbiter:
             counts.heartbeats += msg_type == HEARTBEAT.encode()
             self.unique += 1
             if market is None and msg_type != HEARTBEAT.encode():
-                self.emit(rx_ns, line, FLAG_MESSAGE, capture_seq, data, b"")
+                self.emit((rx_ns, line, FLAG_MESSAGE, data), capture_seq, b"")
             return
-        held = Held(rx_ns, line, capture_seq, data, _routing_key(data, head, msg_type, market))
+        held = Held(rx_ns, line, capture_seq, data, _routing_key(data, head, msg_type, market) if self._keyed else b"")
         sequence = int(number)
         if sequence == 0 or msg_type.decode() in UNCHECKED:
             counts.first += 1
@@ -179,7 +177,7 @@ class Arbiter:
         self._emit_held(held)
 
     def _emit_held(self, held: Held) -> None:
-        self.emit(held.rx_ns, held.line, FLAG_MESSAGE, held.capture_seq, held.data, held.key)
+        self.emit((held.rx_ns, held.line, FLAG_MESSAGE, held.data), held.capture_seq, held.key)
 
     def _stream(self, market: bytes, msg_type: bytes) -> Sequencer:
         stream = self.streams.get((market, msg_type))

@@ -17,6 +17,7 @@ from feeds.config import FeedConfig
 from feeds.partitions import PartitionTable
 
 BATCH_MESSAGES_MAX = 256
+KEYLESS_PARTITION = 0  # of what has no routing key: bytes that are no message, and everything when there is one
 BATCH_BYTES_MAX = 120_000  # a RAW message of about this size; a longer batch is cut here
 
 
@@ -44,6 +45,7 @@ class RawStage:
         self.feed = feed
         self.origin = origin
         self.publisher = publisher  # names this run; the parser follows its message numbers per partition
+        self.follows: tuple[str, ...] = ()  # by partition, of a publisher that went back: `<publisher>:<number>`
         self.drained_messages = 0
         self.epoch = 0
         self.journal_epoch = 0
@@ -88,6 +90,11 @@ class RawStage:
     def waiting_messages(self) -> int:
         """How many released messages wait for `drain`."""
         return sum(len(batch.entries) for batch in self._batches) + self._closed_messages
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """By partition the number of the last RAW message."""
+        return tuple(batch.number for batch in self._batches)
 
     def drain(self) -> list[RawMessage]:
         """Everything released since the last call, one or more RAW messages per partition, in order."""
@@ -164,15 +171,16 @@ class RawStage:
             if batch.entries:
                 self._close(partition, batch)
 
-    def _emit(self, rx_ns: int, line: int, flags: int, capture_seq: int, data: bytes, key: bytes) -> None:
-        partition = self._table[key]
+    def _emit(self, entry: Entry, capture_seq: int, key: bytes) -> None:
+        partition = self._table[key] if key else KEYLESS_PARTITION
         batch = self._batches[partition]
-        if not batch.entries:
+        entries = batch.entries
+        if not entries:
             batch.first = capture_seq
-        batch.entries.append((rx_ns, line, flags, data))
+        entries.append(entry)
         batch.last = capture_seq
-        batch.size += len(data)
-        if batch.size >= BATCH_BYTES_MAX or len(batch.entries) >= BATCH_MESSAGES_MAX:
+        batch.size += len(entry[3])
+        if batch.size >= BATCH_BYTES_MAX or len(entries) >= BATCH_MESSAGES_MAX:
             self._close(partition, batch)
 
     def _close(self, partition: int, batch: _Batch) -> None:
@@ -188,6 +196,8 @@ class RawStage:
             "last": batch.last,
             "t_rx": batch.entries[0][0],
         }
+        if self.follows:
+            headers["from"] = self.follows[partition]
         body = encode_block(batch.entries, feed_id=self.feed.id, epoch=self.epoch, first_seq=batch.first)
         self._closed_messages += len(batch.entries)
         self._out.append(RawMessage(partition, body, headers))

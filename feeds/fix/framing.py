@@ -13,8 +13,8 @@ from zlib import adler32
 BEGIN = b"8=FIX.4.4\x019="
 # The header order of the feed. 49 and 56 are fixed there; 34 has at most 18 digits, so that it fits 63 bits.
 HEAD = re.compile(
-    rb"8=FIX\.4\.4\x019=([1-9]\d{0,4})\x0135=([^\x01]{1,4})\x0149=[^\x01]*\x0156=[^\x01]*\x01"
-    rb"34=(\d{1,18})\x0152=([^\x01]*)\x01(?:30001=([A-Z]{3})\x01)?"
+    rb"8=FIX\.4\.4\x019=([1-9]\d{0,4}+)\x0135=([^\x01]{1,4}+)\x0149=[^\x01]*+\x0156=[^\x01]*+\x01"
+    rb"34=(\d{1,18}+)\x0152=([^\x01]*+)\x01(?:30001=([A-Z]{3})\x01)?+"
 )
 CHECKSUMS = tuple(b"10=%03d\x01" % value for value in range(256))
 TRAILER_BYTES = 7
@@ -65,10 +65,29 @@ def message_end(data: bytes, head: re.Match[bytes]) -> int:
     return end
 
 
+def _start(size: int) -> bytes:
+    """What a message of `size` bytes in all begins with: `8=FIX.4.4|9=<length>|35=`."""
+    for digits in range(1, 5):
+        length = size - len(BEGIN) - digits - 1 - TRAILER_BYTES
+        if length > 0 and len(str(length)) == digits:
+            return b"%b%d\x0135=" % (BEGIN, length)
+    return b"\x01"  # no message is so short
+
+
+SIZES = 8_192
+_STARTS = tuple(_start(size) for size in range(SIZES))
+
+
 def is_whole(data: bytes, head: re.Match[bytes]) -> bool:
     """True when `data` is exactly the message that `head` begins; the quick way for the usual datagram."""
-    end = len(data) - TRAILER_BYTES
-    if int(head[1]) + head.end(1) + 1 != end or data[end - 1] != 1:
+    size = len(data)
+    end = size - TRAILER_BYTES
+    if size >= SIZES:
+        if int(head[1]) + head.end(1) + 1 != end:
+            return False
+    elif not data.startswith(_STARTS[size]):
+        return False
+    if data[end - 1] != 1:
         return False
     if end <= 2 * SUM_BYTES and data.isascii():  # at most two slices: most messages
         total = (

@@ -6,6 +6,7 @@ from collections import Counter
 
 from hypothesis import given, settings
 
+from feeds.blocks import Entry
 from tests.feeds.fault_scripts import Script, scripts
 from tests.feeds.transcript import Transcript
 
@@ -19,9 +20,9 @@ def played(script: Script) -> tuple[Transcript, list[tuple[str, int]]]:
     released: list[tuple[str, int]] = []
     emit = t.arbiter.emit
 
-    def watch(rx_ns: int, line: int, flags: int, capture_seq: int, data: bytes, key: bytes) -> None:
-        released.append(names[data])
-        emit(rx_ns, line, flags, capture_seq, data, key)
+    def watch(entry: Entry, capture_seq: int, key: bytes) -> None:
+        released.append(names[entry[3]])
+        emit(entry, capture_seq, key)
 
     t.arbiter.emit = watch
     for ms, line, data in script.arrivals:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from feeds.blocks import Block
+from feeds.blocks import Block, Entry
 from feeds.capture.arbiter import Arbiter
 from feeds.capture.line_counts import LineCounts
 from feeds.capture.sequencer import Gap
@@ -45,7 +45,8 @@ class Transcript:
     def counts(self, line: str) -> LineCounts:
         return self.arbiter.lines["AB".index(line)]
 
-    def _emit(self, rx_ns: int, line: int, flags: int, _capture_seq: int, data: bytes, _key: bytes) -> None:
+    def _emit(self, entry: Entry, _capture_seq: int, _key: bytes) -> None:
+        rx_ns, line, flags, data = entry
         number = _NUMBER.search(data)
         self.events.append((rx_ns // MS, "AB"[line], int(number[1]) if number and not flags else f"flags {flags}"))
 
