@@ -10,6 +10,9 @@ CHANNELS = (
     "account",
 )  # fmt: skip
 SCOPES = ("stream", "replay", "history")
+# What a plan may give a client that is too slow, the least first: it is cut at the bound; the channel's own way; or
+# also images kept like events, each that is left out with its range.
+ON_SLOW = ("disconnect", "conflate", "skip")
 LEVEL_MAX = 100
 EVERY_MARKET = frozenset(MARKETS)
 # Index names as the routers give them, by market (30167 of krx_mdds.md); others are "<market>.<code>".
@@ -40,6 +43,7 @@ class Limits:
     queue_bytes: int
     sessions: int
     takeover: bool = False  # a session over the limit ends the oldest one instead of being refused
+    on_slow: str = ON_SLOW[-1]  # the most of ON_SLOW that it gives
 
 
 @dataclass(frozen=True, slots=True)

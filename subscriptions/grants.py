@@ -96,6 +96,7 @@ def _limits(contract: Contract) -> Limits:
         queue_bytes=contract.queue_bytes_max,
         sessions=contract.sessions_max,
         takeover=contract.takeover,
+        on_slow=contract.on_slow_max,
     )
 
 

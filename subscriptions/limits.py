@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from subscriptions.entitlements import Limits
+from subscriptions.entitlements import ON_SLOW, Limits
 
 # Of an operator who watches data in the portal: several pages, no feed of his own.
 OPERATOR_LIMITS = Limits(symbols=200, ops_per_s=20, queue_bytes=1_048_576, sessions=8, takeover=True)
@@ -18,4 +18,5 @@ def highest(contracts: Iterable[Limits]) -> Limits:
         queue_bytes=max(one.queue_bytes for one in limits),
         sessions=max(one.sessions for one in limits),
         takeover=any(one.takeover for one in limits),
+        on_slow=max((one.on_slow for one in limits), key=ON_SLOW.index),
     )

@@ -75,6 +75,7 @@ class Subscribe:
     resume: tuple[tuple[str, str, int], ...] = ()
     boards: tuple[str, ...] = ()  # empty: all
     fields: str | None = None
+    exact: bool = False  # the depth asked for or nothing: LEVEL_NOT_ENTITLED instead of fewer levels
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +198,9 @@ def _subscribe(fields: Fields) -> Subscribe:
     depth = _depth(fields)
     if depth is not None and channel not in CHANNELS_OF_DEPTH:
         fields.fail("depth", "no depth on this channel", depth)
+    exact = fields.boolean("exact", False)
+    if exact and depth is None:
+        fields.fail("exact", "only with a depth", exact)
     origin = fields.text("origin", LIVE, 32)
     if not _ORIGIN.fullmatch(origin):
         fields.fail("origin", "live or replay:<number>", origin)
@@ -213,6 +217,7 @@ def _subscribe(fields: Fields) -> Subscribe:
         resume=_resume(fields, symbols),
         boards=_boards(fields),
         fields=_choice(fields, "fields", FIELDS),
+        exact=exact,
     )
 
 

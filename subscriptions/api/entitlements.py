@@ -36,6 +36,7 @@ class LimitsRow(Schema):
     ops_per_s: int
     queue_bytes: int
     sessions: int
+    on_slow: str
 
 
 class EntitlementList(Schema):
@@ -81,6 +82,7 @@ def mine(request: HttpRequest) -> EntitlementList:
             ops_per_s=limits.ops_per_s,
             queue_bytes=limits.queue_bytes,
             sessions=limits.sessions,
+            on_slow=limits.on_slow,
         ),
         entitlements=[_row(rule) for rule in grant.rules],
     )

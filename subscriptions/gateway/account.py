@@ -51,7 +51,7 @@ def limits_changed(before: Limits, after: Limits) -> dict[str, object] | None:
     return {
         "limits": {
             "symbols": after.symbols, "ops_per_s": after.ops_per_s, "queue_bytes": after.queue_bytes,
-            "sessions": after.sessions, "takeover": after.takeover,
+            "sessions": after.sessions, "takeover": after.takeover, "on_slow": after.on_slow,
         }
     }  # fmt: skip
 

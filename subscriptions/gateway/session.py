@@ -22,7 +22,7 @@ from subscriptions.gateway.outbox import Outbox
 from subscriptions.gateway.rate import SessionRate, Verdict
 from subscriptions.gateway.stream import Stream
 from subscriptions.gateway.subscription import CLOSED, RUNNING, Subscription, is_pattern, level_of, overlap
-from subscriptions.gateway.views import View
+from subscriptions.gateway.views import FULL, View
 from subscriptions.protocol import (
     CHANNELS_OF_DEPTH,
     ListSubscriptions,
@@ -168,7 +168,8 @@ class Session:
             return self.outbox.put_control(frame)
         self._sids += 1
         packed = self.outbox.frames is PackedFrames
-        subscription = self.subscriptions[self._sids] = Subscription(self._sids, operation, packed)
+        subscription = Subscription(self._sids, operation, packed, on_slow_max=grant.limits.on_slow)
+        self.subscriptions[self._sids] = subscription
         for symbol, found in ok.items():
             subscription.symbols[symbol] = level_of(operation.depth, found.level, channel=operation.channel)
             self._taken[(subscription.said_origin, operation.channel, symbol)] = self._sids
@@ -194,6 +195,8 @@ class Session:
         changes = {name: getattr(operation, name) for name in ("conflate_ms", "depth", "on_slow")}
         asked = replace(before, **{name: value for name, value in changes.items() if value is not None})
         subscription.operation = asked
+        if self.grant is not None:
+            subscription.on_slow_max = self.grant.limits.on_slow
         for symbol in subscription.symbols:
             found = self._access(asked, symbol)
             subscription.symbols[symbol] = level_of(asked.depth, found.level, channel=asked.channel)
@@ -271,6 +274,10 @@ class Session:
         if not named and not self.catalog.knows(symbol):
             return Access("SYMBOL_UNKNOWN", "no instrument, index, board or feed of this name")
         found = self._access(operation, symbol)
+        if found.code is None and operation.exact:
+            wanted = level_of(operation.depth, FULL, channel=operation.channel)
+            if level_of(operation.depth, found.level, channel=operation.channel) != wanted:
+                return Access("LEVEL_NOT_ENTITLED", f"{found.why} has {found.level} price level(s) a side")
         if found.code is None and room <= 0:
             return Access("SYMBOL_LIMIT", f"at most {self.grant.limits.symbols if self.grant else 0} symbols a session")
         return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from subscriptions.entitlements import ON_SLOW
 from subscriptions.gateway.following import WILDCARD, Wild
 from subscriptions.gateway.heads import LIVE
 from subscriptions.gateway.origins import delay_of, lasting
@@ -23,6 +24,7 @@ class Subscription:
     operation: Subscribe
     packed: bool
     symbols: dict[str, int] = field(default_factory=dict)  # symbol or pattern → level
+    on_slow_max: str = ON_SLOW[-1]  # of the plan
     state: str = WAITING
     wilds: dict[str, Wild] = field(default_factory=dict)  # pattern → as the hub knows it
 
@@ -52,10 +54,12 @@ class Subscription:
 
     @property
     def policy(self) -> str:
-        """The policy in force: what was asked, where the channel can do that."""
-        asked = self.operation.on_slow
-        if asked == "disconnect" or (asked == "skip" and self.operation.channel != "book"):
-            return asked
+        """The policy in force: what was asked, where the channel can do that and the plan gives it."""
+        asked, most = self.operation.on_slow, self.on_slow_max
+        if "disconnect" in (asked, most):
+            return "disconnect"
+        if asked == most == "skip" and self.operation.channel != "book":
+            return "skip"
         return self.natural
 
     @property

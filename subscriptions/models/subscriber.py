@@ -7,6 +7,7 @@ from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 
+from subscriptions.entitlements import ON_SLOW
 from subscriptions.models.product import Product
 
 ENDS_BEFORE_START = "It ends before it starts."
@@ -46,9 +47,22 @@ class Contract(models.Model):
         "take-over", default=False, help_text="A session over the limit ends the oldest one instead of being refused."
     )
 
+    on_slow_max = models.CharField(
+        "slow clients",
+        max_length=10,
+        default="skip",
+        choices=[
+            ("disconnect", "are cut at their queue's bound"),
+            ("conflate", "get the newest images, events are skipped"),
+            ("skip", "may also ask for every image, with the ranges of those left out"),
+        ],
+        help_text="The most that a client which cannot keep up may ask for with on_slow.",
+    )
+
     class Meta:
         ordering = ["subscriber", "number"]
         constraints = [
+            models.CheckConstraint(condition=Q(on_slow_max__in=ON_SLOW), name="contract_on_slow_known"),
             models.CheckConstraint(
                 condition=Q(ends_on=None) | Q(ends_on__gte=F("starts_on")),
                 name="contract_ends_after_start",

@@ -97,7 +97,7 @@ def test_the_story_of_a_new_subscriber(admin_client: Client, cast: Cast) -> None
     dora = Subscriber.objects.get(code="dora")
     form = {
         "subscriber": dora.pk, "number": "D-1", "starts_on": "2026-01-01", "sessions_max": 1, "symbols_max": 5,
-        "ops_per_s_max": 1, "queue_bytes_max": 65536, "entitlements-TOTAL_FORMS": 1,
+        "ops_per_s_max": 1, "queue_bytes_max": 65536, "on_slow_max": "skip", "entitlements-TOTAL_FORMS": 1,
         "entitlements-INITIAL_FORMS": 0, "entitlements-0-product": cast.realtime.pk,
         "entitlements-0-symbols": "FPT VNM",
     }  # fmt: skip

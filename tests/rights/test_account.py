@@ -45,7 +45,11 @@ def test_changed_rights_and_limits_are_told_in_words() -> None:
     assert (added[0]["product"], added[0]["symbols"], removed) == ("Q", ["FPT", "VNM"], account.shown([trades]))
     assert account.limits_changed(cast.LIMITS, cast.LIMITS) is None
     limits = account.limits_changed(cast.LIMITS, Limits(1, 2, 3, 4))
-    assert limits == {"limits": {"symbols": 1, "ops_per_s": 2, "queue_bytes": 3, "sessions": 4, "takeover": False}}
+    assert limits == {
+        "limits": {
+            "symbols": 1, "ops_per_s": 2, "queue_bytes": 3, "sessions": 4, "takeover": False, "on_slow": "skip",
+        }
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
