@@ -24,9 +24,8 @@ from feeds.bus.base import (
 )
 from feeds.dead_letters.files import DeadLetterFiles
 
-PARSED_KEPT_BYTES_MAX = (
-    16 << 20
-)  # what the real bus keeps in a stream queue; past it: the oldest go, a refetch has a gap
+# What the real bus keeps in a stream queue. Past it the oldest go: a refetch from before begins with a gap.
+PARSED_KEPT_BYTES_MAX = 16 << 20
 
 OnConfirmed = Callable[[], None] | None
 

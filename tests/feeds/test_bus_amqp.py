@@ -46,12 +46,6 @@ async def test_refetch_from_the_stream(rabbitmq: PrivateRabbitMQ, tmp_path: Path
         assert fetched == list(range(100))
 
 
-async def test_memory_refetches_nothing(tmp_path: Path) -> None:
-    async with Site("", tmp_path).bus() as bus:
-        await bus.parsed_outbox().put(numbered(1)[0])
-        assert [d async for d in bus.refetch_parsed(0)] == []
-
-
 async def test_one_active_reader_and_its_successor(rabbitmq: PrivateRabbitMQ, tmp_path: Path) -> None:
     site = Site(rabbitmq.url, tmp_path)
     async with site.bus() as one, site.bus() as two:

@@ -101,3 +101,15 @@ def first_seen(numbers: list[int]) -> list[int]:
             assert n == len(seen), f"{n} came before {len(seen)}"
             seen.append(n)
     return seen
+
+
+async def test_memory_refetches_the_newest_that_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Live only, in order, from the time asked for; at the bound the oldest go."""
+    monkeypatch.setattr(memory, "PARSED_KEPT_BYTES_MAX", 1_000)
+    async with Site("", tmp_path).bus() as bus:
+        outbox = bus.parsed_outbox()
+        for message in numbered(15, size=95) + numbered(5, first=900, size=95, origin="replay:1"):
+            message.headers["t_pub"] = message.headers["no"]
+            await outbox.put(message)
+        assert [number(d) async for d in bus.refetch_parsed(0)] == list(range(5, 15))
+        assert [number(d) async for d in bus.refetch_parsed(12)] == list(range(12, 15))
