@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,12 @@ hypothesis_settings.register_profile("mdds", deadline=None)
 hypothesis_settings.load_profile("mdds")
 
 _started: list[PrivateService] = []
+
+
+def pytest_configure() -> None:
+    """A shell starts its background jobs without Ctrl-C, and they hand that down: tests need it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

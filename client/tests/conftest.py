@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -12,6 +13,12 @@ from typing import NamedTuple
 import pytest
 
 END_S_MAX = 30.0
+
+
+def pytest_configure() -> None:
+    """A shell starts its background jobs without Ctrl-C, and they hand that down: tests need it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Done(NamedTuple):
