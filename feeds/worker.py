@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 STOP_S_MAX = 4.0  # a worker that has not ended by then is cancelled; the process ends within 5 s
 EXIT_S_MAX = 4.8  # a process still there by then (a thread that hangs, a worker that ignores its cancellation) is ended
 BEAT_S = 1.0
+SWITCH_S = 0.0005  # how long a heartbeat's thread may hold the interpreter against the data path; Python's is 5 ms
 GC_THRESHOLD = 50_000  # new containers between two collections of the youngest generation
 
 
@@ -50,6 +51,7 @@ def run_workers(workers: Sequence[Worker], *, metrics_port: int | None, metrics_
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 20, 50)
+    sys.setswitchinterval(SWITCH_S)
     try:
         if metrics_port is not None:
             start_metrics_port(metrics_port, host=metrics_host)

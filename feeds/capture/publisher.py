@@ -19,6 +19,7 @@ from feeds.bus.base import Bus, Outbox, Outgoing
 from feeds.capture.cursor import Cursor, load_cursor, save_cursor
 from feeds.capture.feed_figures import states_of
 from feeds.capture.feed_monitor import LOOK_NS, FeedMonitor
+from feeds.capture.going_back import GoingBack
 from feeds.capture.pairing import Pairing
 from feeds.capture.publisher_edge import PublisherEdge
 from feeds.capture.raw_stage import RawStage
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 LINGER_NS_BUSY = 2_000_000
 # A broker that is away or behind: fewer, larger messages, or the backlog would be as slow to drain as it was to fill.
 LINGER_NS_BEHIND = 50_000_000
-BEHIND_BYTES = 1 << 20
+BEHIND_BYTES = 8 << 20
 BUSY_MESSAGES_PER_MS = 2.0
 IDLE_LOOK_S = 0.02  # a look at the journal without a hint
 # One of a pair that starts anew, in the middle of the stream: its partner is to be ahead of it, or its first numbers
@@ -63,6 +64,8 @@ class FeedPublisher:
             self.stage.restore(state)
         self.monitor = FeedMonitor(feed, self.stage.arbiter.lines, self.stage.state_changed)
         self.stage.monitor = self.monitor
+        self.back = GoingBack(self.folder)
+        self.back.earlier.begin(time.time_ns(), self.stage.reached, Cursor(self.read_to, state))
         self.skew = SkewProbe()
         self.now_ns = 0
         self.published = 0
@@ -108,6 +111,11 @@ class FeedPublisher:
         self.feed = self.stage.feed = self.stage.arbiter.feed = feed
         self.monitor.configure(feed)
 
+    def restart_at(self, position: Position, stage: RawStage) -> None:
+        """Go on from an earlier place with a stage restored there."""
+        self.read_to, self.stage = position, stage
+        self._marks.clear()
+
     @property
     def backlog_bytes(self) -> int:
         return self._outbox.backlog_bytes if self._outbox is not None else 0
@@ -121,6 +129,7 @@ class FeedPublisher:
     async def _step(self, stop: asyncio.Event) -> None:
         """Read what is there, push it, flush when due; wait for more when the tail is reached."""
         self._hinted = False
+        self.back.turn(self)
         begin = self.read_to
         blocks, self.read_to = self.reader.read(begin, READ_BYTES)
         if blocks:
@@ -181,6 +190,7 @@ class FeedPublisher:
             self.linger_ns = LINGER_NS_BEHIND
         self._flushed_ns = now
         cursor = Cursor(self._safe_position(), self.stage.state())
+        self.back.earlier.note(now, self.stage.reached, cursor)
         for message in messages[:-1]:
             await self._outbox.put(Outgoing(*message))
         if messages:
@@ -297,6 +307,7 @@ def publisher_stats(publisher: FeedPublisher) -> dict[str, object]:
         "missing": arbiter.missing,
         "gaps": arbiter.gaps,
         "resets": arbiter.resets,
+        "went_back": publisher.back.times,
         "epoch": publisher.stage.epoch,
         "published": publisher.published,
         "confirmed": publisher.confirmed,
