@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -29,6 +29,9 @@ from testbed.system import ROOT, System
 FEED = "STO"
 DRAIN_S_MAX = 120.0
 READY_S_MAX = 30.0
+STILL_S = 3.0  # no count moves for so long: the workers tell theirs once a second
+LIMIT_STEP = 2_500
+DRAINED_S_MAX = 2.5  # behind the last datagram; heartbeats alone make a second and a half of it
 HELD_MIN = 0.97  # of the asked rate; below it the machine was too slow to say anything of that rate
 
 
@@ -43,6 +46,30 @@ class Plan:
     live: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one run showed. `drained_s`: how long after the last datagram the last record came."""
+
+    plan: Plan
+    counts: Conservation
+    rate: float
+    elapsed_s: float
+    drained_s: float
+    latency: list[int]
+    messages: int
+    cores: dict[str, float]
+
+    @property
+    def held(self) -> float:
+        """The rate that was sent, as a share of what was asked for."""
+        return self.rate / self.plan.rate
+
+    @property
+    def sound(self) -> bool:
+        """Nothing lost, and the rate held."""
+        return not self.counts.broken() and self.held >= HELD_MIN
+
+
 def main(arguments: Sequence[str]) -> int:
     """Exit code: 0 when the run held the rate and lost nothing."""
     parser = argparse.ArgumentParser(prog="bin/bench pipeline", description=__doc__)
@@ -53,14 +80,25 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--live", action="store_true", help="make messages while sending (default: prepared, sending measured alone)"
     )
-    options = parser.parse_args(arguments)
-    plan = Plan(**vars(options))
+    parser.add_argument(
+        "--find-limit", action="store_true", help="raise the rate from --rate until it is not held any more"
+    )
+    options = vars(parser.parse_args(arguments))
+    find_limit = options.pop("find_limit")
     with tempfile.TemporaryDirectory(prefix="mdds-bench-") as folder:
-        return run(plan, Path(folder))
+        return (_find_limit if find_limit else run)(Plan(**options), Path(folder))
 
 
 def run(plan: Plan, folder: Path) -> int:
-    """One run in `folder`."""
+    """One run in `folder`; 0 when it held the rate and lost nothing."""
+    print(f"{platform.node()}: {plan.rate:,} messages/s on two lines for {plan.seconds} s, {plan.symbols} symbols")
+    measured = measure(plan, folder)
+    _print(measured)
+    return 0 if measured.sound else 1
+
+
+def measure(plan: Plan, folder: Path) -> Measured:
+    """Start everything in `folder`, send, wait until all is parsed, stop everything."""
     broker = PrivateRabbitMQ()
     broker.start()
     system = System(folder / "data", free_base_port(), bus=broker.url, extra={"MDDS_PARTITIONS": str(plan.partitions)})
@@ -73,9 +111,7 @@ def run(plan: Plan, folder: Path) -> int:
         sink = [sys.executable, "-m", "benches.sink", broker.url, f"mdds{system.base_port}", str(out)]
         system.processes["sink"] = subprocess.Popen(sink, cwd=ROOT, env=system.environ)
         _until_ready(system)
-        print(f"{platform.node()}: {plan.rate:,} messages/s on two lines for {plan.seconds} s, {plan.symbols} symbols")
-        simulator = _simulate(system, plan)
-        return _report(system, broker, simulator, out=out, plan=plan)
+        return _measure(system, broker, _simulate(system, plan), out=out, plan=plan)
     finally:
         system.close()
         broker.close()
@@ -101,9 +137,9 @@ def _simulate(system: System, plan: Plan) -> subprocess.Popen[bytes]:
     return system.start("simulator", "run_simulator", *arguments)
 
 
-def _report(
+def _measure(
     system: System, broker: PrivateRabbitMQ, simulator: subprocess.Popen[bytes], *, out: Path, plan: Plan
-) -> int:
+) -> Measured:
     watched = {name: psutil.Process(process.pid) for name, process in system.processes.items()}
     watched["rabbitmq"] = psutil.Process(broker.pid)
     used = dict.fromkeys(watched, 0.0)
@@ -116,23 +152,69 @@ def _report(
             before = {name: _cpu(process) for name, process in watched.items()}
         for name, process in watched.items():
             used[name] = _cpu(process) or used[name]
-    elapsed = time.monotonic() - started
+    ended = time.monotonic()
+    elapsed = ended - started
     sent = json.loads(system.log("simulator").strip().splitlines()[-1])
-    counts = _drained(system, out, sent)
-    held = sent["rate"] / plan.rate
-    print(f"sent {counts.sent:,} messages in {sent['elapsed_s']:.1f} s: {sent['rate']:,.0f}/s, {held:.0%} of the rate")
-    print(counts.line())
+    counts, drained_at = _drained(system, out, sent)
+    cores = {name: (used[name] - before[name]) / elapsed for name in watched}
     sink = json.loads(out.read_text())
+    return Measured(
+        plan=plan,
+        counts=counts,
+        rate=sent["rate"],
+        elapsed_s=sent["elapsed_s"],
+        drained_s=max(0.0, drained_at - ended),
+        latency=sink["latency"],
+        messages=sink["messages"],
+        cores=cores,
+    )
+
+
+def _print(measured: Measured) -> None:
+    plan, counts = measured.plan, measured.counts
+    print(
+        f"sent {counts.sent:,} messages in {measured.elapsed_s:.1f} s: {measured.rate:,.0f}/s, "
+        f"{measured.held:.0%} of the rate; all parsed {measured.drained_s:.1f} s later"
+    )
+    print(counts.line())
     shares = (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999))
-    latency = ", ".join(f"{name} {quantile_ms(sink['latency'], share):.2f} ms" for name, share in shares)
-    print(f"latency, kernel timestamp to PARSED publish, {sum(sink['latency']):,} records: {latency}")
-    cores = ", ".join(f"{name} {(used[name] - before[name]) / elapsed:.2f}" for name in watched)
-    print(f"CPU, cores while sending ({elapsed:.1f} s): {cores}")
+    latency = ", ".join(f"{name} {quantile_ms(measured.latency, share):.2f} ms" for name, share in shares)
+    print(f"latency, kernel timestamp to PARSED publish, {sum(measured.latency):,} records: {latency}")
+    print(
+        f"PARSED messages {measured.messages:,}: {sum(measured.latency) / max(1, measured.messages):.0f} records each"
+    )
+    cores = ", ".join(f"{name} {share:.2f}" for name, share in measured.cores.items())
+    print(f"CPU, cores while sending ({measured.elapsed_s:.1f} s): {cores}; sum {sum(measured.cores.values()):.2f}")
     for text in counts.broken():
         print(f"LOST {text}")
-    if held < HELD_MIN:
-        print(f"NOT HELD: the machine sent {held:.0%} of the rate beside the rest, expected at least {HELD_MIN:.0%}")
-    return 1 if counts.broken() or held < HELD_MIN else 0
+    if measured.held < HELD_MIN:
+        share = f"{measured.held:.0%} of {plan.rate:,}/s"
+        print(f"NOT HELD: the machine sent {share} beside the rest, expected at least {HELD_MIN:.0%}")
+
+
+def _find_limit(plan: Plan, folder: Path) -> int:
+    """Raise the rate by steps until it is not held, then halve the last step; the highest held rate is the limit."""
+    held, failed, rate, best = 0, 0, plan.rate, None
+    while rate and (not failed or failed - held > LIMIT_STEP):
+        print(f"--- {rate:,} messages/s")
+        run_folder = folder / str(rate)
+        run_folder.mkdir()
+        measured = measure(replace(plan, rate=rate), run_folder)
+        _print(measured)
+        if measured.sound and measured.drained_s <= DRAINED_S_MAX:
+            held, best = rate, measured
+        else:
+            failed = rate
+            print(f"not held: the parsers were {measured.drained_s:.1f} s behind, at most {DRAINED_S_MAX} s is held")
+        rate = (held + failed) // 2 // LIMIT_STEP * LIMIT_STEP if failed else rate + 2 * LIMIT_STEP
+        if rate in (held, failed):
+            break
+    if best is None:
+        print(f"LIMIT: not even {plan.rate:,} messages/s")
+        return 1
+    print(f"LIMIT: {held:,} messages/s on two lines lose nothing and are parsed as they come")
+    print("CPU at the limit: " + ", ".join(f"{name} {share:.2f}" for name, share in best.cores.items()))
+    return 0
 
 
 def _received(system: System) -> int:
@@ -148,14 +230,17 @@ def _cpu(process: psutil.Process) -> float:
     return times.user + times.system
 
 
-def _drained(system: System, out: Path, sent: dict[str, object]) -> Conservation:
-    """Wait until nothing moves any more, then take the counts."""
+def _drained(system: System, out: Path, sent: dict[str, object]) -> tuple[Conservation, float]:
+    """Wait until nothing moves any more; the counts, and when they last moved (monotonic, to about a second)."""
     deadline = time.monotonic() + DRAIN_S_MAX
     last: tuple[object, ...] = ()
+    moved_at = still_at = time.monotonic()
     while True:
-        time.sleep(1.5)
         counts = Conservation.of(system.stats(), json.loads(out.read_text()), sent, FEED)
         now = counts.moving()
-        if now == last or time.monotonic() > deadline:
-            return counts
-        last = now
+        if now != last:
+            last, moved_at, still_at = now, still_at, time.monotonic()
+        elif time.monotonic() - still_at > STILL_S or time.monotonic() > deadline:
+            return counts, moved_at
+        still_at = max(still_at, moved_at)
+        time.sleep(0.25)

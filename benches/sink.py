@@ -58,6 +58,13 @@ class Sink:
         )
 
 
+def _write(out: Path, text: str) -> None:
+    """In one step: the bench reads it at any time."""
+    temporary = out.with_suffix(".new")
+    temporary.write_text(text)
+    temporary.replace(out)
+
+
 async def consume(url: str, prefix: str, out: Path) -> None:
     """Count until SIGTERM."""
     bus = AmqpBus(url, prefix, 4)
@@ -75,14 +82,14 @@ async def consume(url: str, prefix: str, out: Path) -> None:
     async def report() -> None:
         while True:
             await asyncio.sleep(1.0)
-            await asyncio.to_thread(out.write_text, sink.as_json())
+            await asyncio.to_thread(_write, out, sink.as_json())
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(count()), group.create_task(report())]
         await stop.wait()
         for task in tasks:
             task.cancel()
-    await asyncio.to_thread(out.write_text, sink.as_json())
+    await asyncio.to_thread(_write, out, sink.as_json())
     await bus.close()
 
 
