@@ -8,7 +8,7 @@ from importlib import import_module
 BENCHES = {
     "capture": "full receive buffers → the capture loop → journal: datagrams/s and cost of the loop alone",
     "burst": "100,000 datagrams as fast as the sender can: no drop, all journaled, drained, memory flat",
-    "fanout": "PARSED → one gateway → many clients: records/s, CPU, ages, every client exact; NATS, stock layers beside it",
+    "fanout": "PARSED → one gateway → many clients: records/s, CPU, ages, each client exact; NATS and stock layers",
     "parse": "simplefix, the general path and the layout path on the same messages",
     "pipeline": "simulator → multicast → capture → RAW → parser → PARSED → sink, conservation and latency",
 }
