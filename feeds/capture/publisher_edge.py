@@ -1,4 +1,4 @@
-"""What a publisher's process does beside publishing, once a second: keep history, ask the parsers, take edited feeds.
+"""What a publisher's process does beside publishing, once a second: keep history, ask and hear the parsers, take edits.
 
 Everything that waits for a database or a queue is here, in a task of its own: a database that hangs costs history and
 edits, never a message.
@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from feeds.bus.base import Bus
 from feeds.capture.feed_monitor import FeedNote
 from feeds.config import FeedConfig
 from feeds.parser.suspects import suspects_key
+from feeds.parser.turns import again_key
 
 if TYPE_CHECKING:
     from feeds.capture.publisher import FeedPublisher
@@ -50,6 +52,28 @@ class PublisherEdge:
         apply: Callable[[Sequence[FeedConfig]], None],
     ) -> None:
         """Until `stop`; then the last notes are kept."""
+        async with asyncio.TaskGroup() as group:  # a database that hangs keeps no parser waiting
+            group.create_task(self._go_back_when_asked(stop, publishers), name="go back when asked")
+            await self._turns(stop, publishers, apply)
+
+    async def _go_back_when_asked(self, stop: asyncio.Event, publishers: Sequence[FeedPublisher]) -> None:
+        while not stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), TURN_S)
+            for publisher in list(publishers):
+                try:
+                    body = await self.bus.retained(again_key(publisher.feed.name))
+                except ConnectionError:
+                    break  # of no use while the bus is away
+                if body is not None:
+                    publisher.back.asked(publisher, body, time.time_ns())
+
+    async def _turns(
+        self,
+        stop: asyncio.Event,
+        publishers: Sequence[FeedPublisher],
+        apply: Callable[[Sequence[FeedConfig]], None],
+    ) -> None:
         turns = 0
         while not stop.is_set():
             with contextlib.suppress(TimeoutError):

@@ -45,7 +45,8 @@ class RawStage:
         self.feed = feed
         self.origin = origin
         self.publisher = publisher  # names this run; the parser follows its message numbers per partition
-        self.follows: tuple[str, ...] = ()  # by partition, of a publisher that went back: `<publisher>:<number>`
+        # By partition `<publisher>:<number>` of the last RAW message before ours, of one that was restored.
+        self.follows: tuple[str, ...] = ()
         self.drained_messages = 0
         self.epoch = 0
         self.journal_epoch = 0
@@ -92,9 +93,11 @@ class RawStage:
         return sum(len(batch.entries) for batch in self._batches) + self._closed_messages
 
     @property
-    def numbers(self) -> tuple[int, ...]:
-        """By partition the number of the last RAW message."""
-        return tuple(batch.number for batch in self._batches)
+    def reached(self) -> tuple[str, ...]:
+        """By partition `<publisher>:<number>` of the last RAW message; `:0` where there never was one."""
+        before = self.follows or (":0",) * len(self._batches)
+        numbers = (batch.number for batch in self._batches)
+        return tuple(f"{self.publisher}:{n}" if n else b for n, b in zip(numbers, before, strict=True))
 
     def drain(self) -> list[RawMessage]:
         """Everything released since the last call, one or more RAW messages per partition, in order."""
@@ -124,12 +127,16 @@ class RawStage:
             "epoch": self.epoch,
             "journal_epoch": self.journal_epoch,
             "streams": [stream.state() for stream in self.arbiter.by_name.values()],
+            "reached": list(self.reached),
         }
 
     def restore(self, state: dict[str, object]) -> None:
         """Take up where a cursor was saved."""
         self.epoch = int(str(state["epoch"]))
         self.journal_epoch = int(str(state["journal_epoch"]))
+        reached: list[str] = state.get("reached", [])  # type: ignore[assignment]
+        if len(reached) == len(self._batches):  # partitions are a setting
+            self.follows = tuple(reached)
         for row in state["streams"]:  # type: ignore[attr-defined]
             stream = Sequencer.restore(row)
             self.arbiter.by_name[stream.market, stream.stream] = stream

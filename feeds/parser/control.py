@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from feeds.parser.context import Context
 from feeds.parser.suspects import Healed, Lost
+
+if TYPE_CHECKING:
+    from feeds.parser.turns import Jump
 
 
 def _iso(ns: int) -> str:
@@ -75,6 +80,14 @@ def healed_record(context: Context, rx_ns: int, healed: Healed) -> str:
     counts = {"streams": healed.healed, "unproven": healed.unproven}
     own: dict[str, object] = {"mt": "feed", "event": "healed", "t0": healed.since_ns, **counts}
     return _record(context, _partition(context), healed.market, rx_ns, own)
+
+
+def jump_record(context: Context, rx_ns: int, jump: Jump, *, reached: Mapping[str, int]) -> str:
+    """RAW messages of this partition that were lost between publisher and parser. What they held is not known;
+    `reached` is the last sequence of each stream of the source before them."""
+    own: dict[str, object] = {"mt": "feed", "event": "jump", "messages": max(0, jump.last - jump.first + 1)}
+    own |= {"publisher": jump.publisher, "first": jump.first, "last": jump.last, "reached": dict(reached)}
+    return _record(context, _partition(context), None, rx_ns, own)
 
 
 def tape_record(context: Context, rx_ns: int, lost: Lost, *, stream: tuple[str, str]) -> str:

@@ -22,3 +22,8 @@ class ParserCounts:
     out_of_order: int = 0
     bad_blocks: int = 0
     reinjected: int = 0  # dead letters that passed when they were put in again; they were counted in `dead` before
+    not_held: int = 0  # early RAW messages past the bound of what is held
+    asked: int = 0  # publishers asked to go back for RAW messages that were lost
+    filled: int = 0  # chains of a publisher that went back, taken in place of a broken one
+    jumps: int = 0  # lost for good: gone on behind them, with a status record
+    jumped: int = 0  # RAW messages in these jumps

@@ -12,14 +12,17 @@ from collections.abc import Callable
 from feeds.blocks import BlockError, decode_block
 from feeds.bus.base import Bus, Delivery, Outgoing
 from feeds.parser import checkpoint
+from feeds.parser.jump import jumped
 from feeds.parser.latency import Latency
 from feeds.parser.pipeline import LIVE, Parsed, Pipeline
 from feeds.parser.suspects import suspects_key
+from feeds.parser.turns import Name, Turns, again_key
 
 log = logging.getLogger(__name__)
 
 CHECKPOINT_S = 1.0
 UNACKED_MAX = 600  # RAW messages; at it a checkpoint is made at once (the broker's prefetch is larger)
+WATCH_S = 0.1
 TURN_MESSAGES = 8  # parsed in one go before other tasks get the loop
 REPLAYS_MAX = 64  # contexts of replays kept; past it the oldest is forgotten
 
@@ -39,7 +42,10 @@ class PartitionParser:
         self.latency = Latency()
         self.key = f"raw.{'replay' if replay else 'live'}.{pipeline.partition}"
         self._generation = 0
-        self._last: Delivery | None = None
+        self.turns = Turns(pipeline.counts)
+        self._turn = asyncio.Lock()  # what is held is parsed from the watch, in nobody's way
+        self._newest: Delivery | None = None
+        self._last: Delivery | None = None  # everything up to it is parsed
         self._unacked = 0
         self._due = asyncio.Event()
         self._reported: dict[str, tuple[int, bool]] = {}
@@ -52,8 +58,10 @@ class PartitionParser:
         async with asyncio.TaskGroup() as group:
             keeping = group.create_task(self._keep_checkpoints(), name=f"checkpoint {self.key}")
             consuming = group.create_task(self._consume(), name=f"parse {self.key}")
+            watching = group.create_task(self._watch_turns(), name=f"turns {self.key}")
             await stop.wait()
             consuming.cancel()
+            watching.cancel()
             keeping.cancel()
         try:
             await asyncio.wait_for(self._checkpoint(), 2.0)
@@ -75,9 +83,16 @@ class PartitionParser:
     async def _take(self, delivery: Delivery) -> None:
         if delivery.generation != self._generation:
             await self._begin(delivery.generation)
-        if self._in_order(delivery):
-            await self._parse(delivery)
-        self._last = delivery
+        async with self._turn:
+            if self._in_order(delivery):
+                await self._parse(delivery)
+                if self.turns.held:
+                    headers = delivery.headers
+                    await self._parse_held(str(headers["origin"]), str(headers["feed"]), str(headers["pub"]))
+            self._newest = delivery
+            # What is held is not acknowledged, nor what came after it, as long as more can come.
+            if not self.turns.held or self.turns.fills_the_window():
+                self._last = delivery
         self._unacked += 1
         if self._unacked >= UNACKED_MAX:
             self._due.set()
@@ -86,6 +101,7 @@ class PartitionParser:
         """First delivery of a connection: go on from the checkpoint if another parser wrote the last one."""
         self._generation = generation
         self._last, self._unacked = None, 0
+        self.turns.clear()
         body = await self._retained()
         if body is None:
             if not self.run_id:
@@ -117,31 +133,53 @@ class PartitionParser:
                 await asyncio.sleep(0.2)
 
     def _in_order(self, delivery: Delivery) -> bool:
-        """Follow the publisher's message numbers: a repeated message is dropped, one before its predecessor too (the
-        publisher sends again everything from the first unconfirmed one on)."""
-        headers = delivery.headers
-        context = self.pipeline.context(str(headers["origin"]), str(headers["feed"]))
-        publisher, number = str(headers["pub"]), int(headers["no"])
-        if number == 0:  # outside of any chain (a dead letter put in again): its identity alone decides
-            return True
-        last = context.chains.get(publisher)
-        if last is None:
-            if number > 1 and context.chains:
-                self.pipeline.counts.out_of_order += 1
-                return False
-            last = number - 1
-        if number != last + 1:
-            counts = self.pipeline.counts
-            if number <= last:
-                counts.repeated += 1
-            else:
-                counts.out_of_order += 1
-            return False
-        context.chains.pop(publisher, None)
-        context.chains[publisher] = number
-        while len(context.chains) > 8:  # publishers come and go; the oldest one's numbers are of no use
-            del context.chains[next(iter(context.chains))]
-        return True
+        """Follow the publisher's message numbers (feeds/parser/turns.py): a repeated message is dropped, one before its
+        predecessor is held until that comes."""
+        context = self.pipeline.context(str(delivery.headers["origin"]), str(delivery.headers["feed"]))
+        return self.turns.take(context, delivery, time.monotonic())
+
+    async def _parse_held(self, origin: str, feed: str, publisher: str) -> None:
+        """What was held of a publisher and is next now."""
+        context = self.pipeline.context(origin, feed)
+        while (delivery := self.turns.next(context, publisher)) is not None:
+            await self._parse(delivery)
+
+    async def _watch_turns(self) -> None:
+        """Ask publishers to go back for what does not come, and go on without it when nobody does."""
+        while True:
+            await asyncio.sleep(WATCH_S)
+            if not self.turns.held:
+                continue
+            for origin, feed, publisher in self.turns.requests(time.monotonic()):
+                context = self.pipeline.context(origin, feed)
+                last = context.chains.get(publisher, 0)
+                log.warning("%s: %s of %s follows on %d too early: asks for the rest", self.key, publisher, feed, last)
+                try:
+                    await self.bus.retain(
+                        again_key(feed), self.turns.request(context, self.pipeline.partition, time.time_ns())
+                    )
+                except ConnectionError as error:
+                    log.warning("%s: cannot ask: %s", self.key, error)
+            async with self._turn:
+                while (name := self.turns.overdue(time.monotonic())) is not None:
+                    await self._jump(name)
+                if not self.turns.held:
+                    self._last = self._newest
+
+    async def _jump(self, name: Name) -> None:
+        origin, feed, publisher = name
+        context = self.pipeline.context(origin, feed)
+        jump, delivery = self.turns.jump(context, name)
+        if not jump.waited:
+            log.error("%s: RAW messages %d to %d of %s are lost: goes on", self.key, jump.first, jump.last, publisher)
+            with contextlib.suppress(BlockError):  # `_parse` counts it
+                block, _ = decode_block(delivery.body)
+                first = context.next_record
+                said = Parsed(jumped(context, block, jump, partition=self.pipeline.partition), first, [])
+                if said.records:
+                    await self._publish(said, delivery, block.epoch)
+        await self._parse(delivery)
+        await self._parse_held(origin, feed, publisher)
 
     async def _parse(self, delivery: Delivery) -> None:
         headers = delivery.headers

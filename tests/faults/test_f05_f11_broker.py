@@ -109,7 +109,47 @@ def test_f11_queue_deleted_and_unroutable(live: Started) -> None:
     assert_lossless(path)
 
 
-async def delete_queue(path: LivePath, partition: int) -> None:
+def test_f11_queue_deleted_with_what_was_confirmed_in_it(live: Started) -> None:
+    """What the broker confirmed and lost is in the journal: the parser asks, the publisher goes back."""
+    path = started(live, tap=False)
+    time.sleep(1.5)  # a checkpoint is kept each second: a parser that knows nothing misses nothing
+    path.kill("parser-0")
+    path.flow_on(600)
+    time.sleep(0.5)  # what is on its way to the queues gets there
+    for partition in range(path.partitions):
+        asyncio.run(delete_queue(path, partition, if_empty=False))
+    path.flow_on(600)
+    path.start("parser-0")
+    path.wait_ready("parser-0")
+    path.wait_until(lambda: path.stats("parser-0")["filled"] > 0, "the publisher went back")
+    assert_lossless(path)
+    assert path.stats("parser-0")["jumps"] == 0
+
+
+def test_f11_queue_deleted_and_its_publisher_killed(live: Started) -> None:
+    """The next publisher goes back into the time of the one before."""
+    path = started(live, tap=False)
+    time.sleep(1.5)  # a checkpoint is kept each second: a parser that knows nothing misses nothing
+    path.kill("parser-0")
+    path.flow_on(600)
+    time.sleep(0.5)
+    path.pause("publisher")
+    for partition in range(path.partitions):
+        asyncio.run(delete_queue(path, partition, if_empty=False))
+    path.resume("publisher")
+    path.flow_on(400)
+    path.kill("publisher")
+    path.start("publisher")
+    path.wait_ready("publisher")
+    path.flow_on(400)
+    path.start("parser-0")
+    path.wait_ready("parser-0")
+    path.wait_until(lambda: path.stats("parser-0")["filled"] > 0, "the publisher went back")
+    assert_lossless(path)
+    assert path.stats("parser-0")["jumps"] == 0
+
+
+async def delete_queue(path: LivePath, partition: int, *, if_empty: bool = True) -> None:
     async with await aio_pika.connect(path.bus) as connection:
         channel = await connection.channel()
-        await channel.queue_delete(f"{path.prefix}.raw.live.{partition}", if_empty=True)
+        await channel.queue_delete(f"{path.prefix}.raw.live.{partition}", if_empty=if_empty)
