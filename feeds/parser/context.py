@@ -11,7 +11,9 @@ from feeds.parser.suspects import Suspects
 from feeds.ranges import Ranges
 from feeds.records import EVENT_CHANNELS, epoch_text, stream_head
 
-UNSEQUENCED_MAX = 512  # identities kept of messages without a usable sequence; past it the oldest half is forgotten
+# Identities kept of messages without a usable sequence; past it the oldest half is forgotten, and of each (market,
+# type) the latest SendingTime among them is kept: what was not sent after it was passed on already.
+UNSEQUENCED_MAX = 512
 NO_TRADE = ',"o":null,"h":null,"l":null,"c":null,"vol":null,"val":null'
 NO_LIMITS = ',"ref":null,"ceil":null,"floor":null'
 
@@ -57,7 +59,8 @@ class Context:
         self.seen: dict[tuple[str, str], Seen] = {}
         self.slots: dict[Layout, Slot] = {}  # a cache: gone with the epoch, not in the checkpoint
         self.figures: dict[tuple[str, str], Figures] = {}
-        self.unsequenced: dict[int, None] = {}
+        self.unsequenced: dict[int, tuple[str, str] | None] = {}  # identity → (market.type, SendingTime)
+        self.forgotten: dict[str, str] = {}  # market.type → the latest SendingTime that is no longer in `unsequenced`
         self.rejected = RejectedIds()
         self.markets: dict[str, str] = {}  # key → market, of the streams that a gap makes suspect
         self.suspects = Suspects()
@@ -74,6 +77,7 @@ class Context:
         self.slots.clear()
         self.figures.clear()
         self.unsequenced.clear()
+        self.forgotten.clear()
         self.markets.clear()
         self.suspects.clear()
         self.rejected = RejectedIds()
@@ -105,14 +109,18 @@ class Context:
         for channel, stream in self.suspects.of(isin):
             stream.head = stream_head(channel, ticker)
 
-    def seen_before(self, identity: int) -> bool:
-        """Whether a message without a sequence came already; notes it."""
+    def seen_before(self, identity: int, sent: tuple[str, str] | None = None) -> bool:
+        """Whether a message without a sequence came already; notes it. `sent`: (market.type, SendingTime)."""
         if identity in self.unsequenced:
+            return True
+        if sent is not None and sent[1] <= self.forgotten.get(sent[0], ""):
             return True
         if len(self.unsequenced) >= UNSEQUENCED_MAX:
             for old in list(self.unsequenced)[: UNSEQUENCED_MAX // 2]:
-                del self.unsequenced[old]
-        self.unsequenced[identity] = None
+                gone = self.unsequenced.pop(old)
+                if gone is not None:
+                    self.forgotten[gone[0]] = max(gone[1], self.forgotten.get(gone[0], ""))
+        self.unsequenced[identity] = sent
         return False
 
     def state(self) -> dict[str, object]:
@@ -131,6 +139,8 @@ class Context:
             ],
             "figures": [[*key, f["trade"], f["limits"], f["close"]] for key, f in self.figures.items()],
             "unsequenced": list(self.unsequenced),
+            "sent": list(self.unsequenced.values()),
+            "forgotten": dict(self.forgotten),
             "rejected": self.rejected.state(),
             "markets": dict(self.markets),
             "suspects": self.suspects.state(),
@@ -152,7 +162,13 @@ class Context:
             context.figures[isin, board] = {"trade": trade, "limits": limits, "close": close}
         context.markets = dict(state.get("markets", {}))  # type: ignore[call-overload]
         context.suspects = Suspects.restore(state.get("suspects", {}), Stream)  # type: ignore[arg-type]
-        context.unsequenced = dict.fromkeys(state["unsequenced"])  # type: ignore[call-overload]
+        identities: list[int] = state["unsequenced"]  # type: ignore[assignment]
+        sent: list[list[str] | None] = state.get("sent") or [None] * len(identities)  # type: ignore[assignment]
+        context.unsequenced = {
+            identity: None if when is None else (when[0], when[1])
+            for identity, when in zip(identities, sent, strict=True)
+        }
+        context.forgotten = dict(state.get("forgotten", {}))  # type: ignore[call-overload]
         context.rejected = RejectedIds.restore(state.get("rejected", []))  # type: ignore[arg-type]
         context.chains = dict(state["chains"])  # type: ignore[call-overload]
         context.tickers = dict(state["tickers"])  # type: ignore[call-overload]

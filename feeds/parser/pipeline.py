@@ -256,7 +256,7 @@ class Pipeline:
     def _is_new(self, context: Context, market: str, msg_type: str, *, number: int, data: bytes) -> bool | None:
         """None: passed on already. False: new. True: a late copy that fills a declared gap."""
         if number == 0 or msg_type in UNCHECKED:  # never in `seen`, so the layout path comes here too
-            if not context.seen_before(_content(data)):
+            if not context.seen_before(_content(data), _sent(market, msg_type, data)):
                 return False
             self.counts.duplicates += 1
             return None
@@ -349,6 +349,11 @@ def _content(data: bytes) -> int:
     """The identity of a sound message without a checked sequence: its bytes, SendingTime among them, whichever line and
     whenever. Stable between processes, unlike `hash`."""
     return (crc32(data) << 32) | adler32(data)
+
+
+def _sent(market: str, msg_type: str, data: bytes) -> tuple[str, str] | None:
+    head = HEAD.match(data)
+    return None if head is None else (f"{market}.{msg_type}", head[4].decode("latin-1"))
 
 
 def _identity(rx_ns: int, data: bytes) -> int:
