@@ -31,6 +31,12 @@ def test_every_process_of_the_path_has_a_service(compose: dict[str, Any]) -> Non
     assert wanted <= set(compose["services"])
 
 
+def test_every_worker_of_the_distributed_setting_has_a_service(ours: dict[str, Any]) -> None:
+    """run_all is the other setting."""
+    workers = {name for name in get_commands() if name.startswith("run_")} - {"run_all"}
+    assert workers == {service["command"][0] for service in ours.values() if service["command"][0].startswith("run_")}
+
+
 def test_every_manage_command_exists(ours: dict[str, Any]) -> None:
     named = {name: service["command"][0] for name, service in ours.items() if "entrypoint" not in service}
     unknown = {name: command for name, command in named.items() if command not in get_commands()}

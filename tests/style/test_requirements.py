@@ -39,6 +39,13 @@ def test_every_requirement_is_pinned() -> None:
     assert loose == []
 
 
+def test_nothing_is_required_twice() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        ranges = [Requirement(line).name for line in tomllib.load(file)["project"]["dependencies"]]
+    for names in (ranges, [Requirement(line).name for line in lines_of(ROOT / "requirements.txt")]):
+        assert sorted(names) == sorted(set(names))
+
+
 def test_pins_lie_inside_the_ranges() -> None:
     with (ROOT / "pyproject.toml").open("rb") as file:
         ranges = {r.name: r for r in map(Requirement, tomllib.load(file)["project"]["dependencies"])}
