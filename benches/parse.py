@@ -43,7 +43,8 @@ def frames(messages: Sequence[bytes]) -> None:
     """What arbitration does to know a whole message: header, BodyLength, CheckSum."""
     for data in messages:
         head = HEAD.match(data)
-        assert head is not None and is_whole(data, head)
+        assert head is not None
+        assert is_whole(data, head)
 
 
 def _pipeline(messages: Sequence[bytes], flags: int) -> Callable[[], int]:
