@@ -25,8 +25,8 @@ class Stream:
     def __init__(self, key: bytes, channel: str, symbol: str) -> None:
         self.key, self.channel, self.symbol = key, channel, symbol
         self.number = 0
-        # Every partition reports the state of a feed and the end of a replay, each with numbers of its own.
-        self.ordered = not symbol.startswith(("feed:", "replay:"))
+        # Every partition reports the end of a replay with a number of its own.
+        self.ordered = not symbol.startswith("replay:")
         self.restarted = False  # the numbering may begin again within the epoch
         self.epoch = b""
         self.market: bytes | None = None
