@@ -65,6 +65,7 @@ class Context:
         self.markets: dict[str, str] = {}  # key → market, of the streams that a gap makes suspect
         self.suspects = Suspects()
         self.chains: dict[str, int] = {}
+        self.feed_state = ""  # the last record that said the feed's state, for gateways that start later
         self.tickers: dict[str, str] = {}  # ISIN → ticker as this feed's `35=d` said; a replay's stay its own
 
     def begin_epoch(self, epoch: int) -> None:
@@ -145,6 +146,7 @@ class Context:
             "markets": dict(self.markets),
             "suspects": self.suspects.state(),
             "chains": dict(self.chains),
+            "feed_state": self.feed_state,
             "tickers": dict(self.tickers),
         }
 
@@ -170,6 +172,7 @@ class Context:
         }
         context.forgotten = dict(state.get("forgotten", {}))  # type: ignore[call-overload]
         context.rejected = RejectedIds.restore(state.get("rejected", []))  # type: ignore[arg-type]
+        context.feed_state = str(state.get("feed_state", ""))
         context.chains = dict(state["chains"])  # type: ignore[call-overload]
         context.tickers = dict(state["tickers"])  # type: ignore[call-overload]
         return context

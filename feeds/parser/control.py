@@ -13,6 +13,10 @@ from feeds.parser.suspects import Healed, Lost
 if TYPE_CHECKING:
     from feeds.parser.turns import Jump
 
+# The retained value with the last state record of every live feed, by name: `{"KRX": "{\"ch\":\"status\",…"}`. The
+# partition that makes these records (pipeline.OWN_PARTITION) writes it.
+STATES_KEY = "feed_states"
+
 
 def _iso(ns: int) -> str:
     moment = datetime.fromtimestamp(ns // 1_000_000_000, UTC)
@@ -50,7 +54,10 @@ def state_record(context: Context, rx_ns: int, state: dict[str, object]) -> str:
     if state.get("event") == "late_start":
         return _late_start(context, rx_ns, state)
     own = {"mt": "feed", "event": "state", **state}
-    return _record(context, f"feed:{context.feed}", None, rx_ns, own)
+    record = _record(context, f"feed:{context.feed}", None, rx_ns, own)
+    if state.get("event", "state") == "state":
+        context.feed_state = record
+    return record
 
 
 def _late_start(context: Context, rx_ns: int, start: dict[str, object]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from subscriptions.gateway.heads import HEAD
@@ -19,6 +19,7 @@ class FeedSeen:
     sequence: int | None = None
     at_ns: int = 0
     state: str = "live"
+    told: bool = False  # a record said the state; until then it is the best guess
 
 
 class FeedsSeen:
@@ -42,7 +43,16 @@ class FeedsSeen:
         if _STATUS in body:
             self._note_states(body)
 
-    def _note_states(self, body: bytes) -> None:
+    def learn(self, body: bytes) -> None:
+        """Take the states that were said before we listened, as they are kept on the bus (`STATES_KEY`)."""
+        try:
+            lines = [str(line) for line in json.loads(body).values()]
+        except (ValueError, AttributeError):
+            return
+        told = {name for name, feed in self.feeds.items() if feed.told}
+        self._note_states("\n".join(lines).encode(), but=told)
+
+    def _note_states(self, body: bytes, *, but: Collection[str] = ()) -> None:
         for line in body.split(b"\n"):
             if not line.startswith(_STATUS):
                 continue
@@ -51,8 +61,10 @@ class FeedsSeen:
             except ValueError:
                 continue
             name, state = record["s"].removeprefix("feed:"), record.get("state")
-            if record.get("event") == "state" and state in STATES and len(self.feeds) < FEEDS_MAX:
-                self.feeds.setdefault(name, FeedSeen()).state = state
+            if record.get("event") != "state" or state not in STATES or name in but or len(self.feeds) >= FEEDS_MAX:
+                continue
+            feed = self.feeds.setdefault(name, FeedSeen())
+            feed.state, feed.told, feed.epoch = state, True, feed.epoch or str(record.get("ep", ""))
 
     def shown(self, *, now_ns: int) -> dict[str, dict[str, object]]:
         return {

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Protocol
 
 from feeds.bus.base import Delivery, Subscription
+from feeds.parser.control import STATES_KEY
 from subscriptions.gateway.feeds_seen import FeedsSeen
 from subscriptions.gateway.heads import LIVE
 from subscriptions.gateway.layer import StreamLayer
@@ -29,6 +30,8 @@ class ParsedSource(Protocol):
     def consume_parsed(self, name: str, on_reconnect: Callable[[], None] | None = None) -> Subscription: ...
 
     def refetch_parsed(self, since_ns: int) -> AsyncIterator[Delivery]: ...
+
+    async def retained(self, key: str) -> bytes | None: ...
 
 
 class Intake:
@@ -53,10 +56,22 @@ class Intake:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._consume(subscription), name=f"{self.name} consume")
                 group.create_task(self._after_reconnects(), name=f"{self.name} refetch")
+                group.create_task(self._learn_states(), name=f"{self.name} feed states")
         finally:
             self.layer.filled.set()
             with contextlib.suppress(ConnectionError):
                 await subscription.close()
+
+    async def _learn_states(self) -> None:
+        """What was said of the feeds before we listened; what is said meanwhile counts more."""
+        while True:
+            try:
+                body = await self.source.retained(STATES_KEY)
+            except ConnectionError as error:
+                log.warning("%s: the feeds' states cannot be read: %s", self.name, error)
+                await asyncio.sleep(REFETCH_RETRY_S)
+            else:
+                return None if body is None else self.feeds.learn(body)
 
     async def _consume(self, subscription: Subscription) -> None:
         """A message is acknowledged after it was fanned out."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from feeds.bus.base import Bus, Delivery, Outgoing, Subscription
 from feeds.bus.memory import MemoryBus
 from feeds.capture.raw_stage import RawMessage
+from feeds.parser.control import STATES_KEY
 from feeds.parser.counts import ParserCounts
 from feeds.parser.partition import PartitionParser
 from feeds.parser.pipeline import Pipeline
@@ -116,3 +117,17 @@ async def test_a_bad_block_harms_itself_only(tmp_path: Path) -> None:
         await publish(bus, [RAW[0], broken, RAW[2]])
         assert numbers(await take(reader, 2)) == [(1, 1), (3, 3)]
     assert parser.pipeline.counts.bad_blocks == 1
+
+
+async def test_the_feeds_state_is_kept_for_gateways_that_start_later(tmp_path: Path) -> None:
+    path = DataPath(partitions=1)
+    path.arrive(trade(1))
+    path.stage.state_changed({"event": "state", "state": "stale"})
+    path.parse()
+    bus, reader = await bus_and_reader(tmp_path)
+    async with parser_on(bus, "one") as parser:
+        await publish(bus, path.raw)
+        await take(reader, 1)
+        await until(lambda: bool(parser._states))
+    kept = json.loads(await bus.retained(STATES_KEY) or b"{}")
+    assert json.loads(kept["KRX"])["state"] == "stale"

@@ -6,6 +6,7 @@ import json
 
 from feeds.blocks import FLAG_MESSAGE, Block, decode_block
 from feeds.capture.raw_stage import RawStage
+from feeds.parser.context import Context
 from feeds.parser.counts import ParserCounts
 from feeds.parser.pipeline import Pipeline
 from feeds.parser.translator import Translator
@@ -91,6 +92,30 @@ def test_a_feed_state_is_one_record() -> None:
     assert [(r["s"], r["event"], r["state"], r["line"], r["n"]) for r in states] == [
         ("feed:KRX", "state", "stale", "A", 1)
     ]
+
+
+def test_one_partition_numbers_what_is_said_of_the_feed() -> None:
+    """Gaps, states, lines, disagreements and late starts are one stream without holes; what a partition says of its own
+    symbols has a stream of its own."""
+    path = DataPath(partitions=3)
+    path.arrive(trade(1), trade(5), trade(6, isin="VN000000VNM1"))
+    path.stage.state_changed({"event": "line", "line": "A", "line_state": "silent"})
+    path.now_ns += 400 * MS
+    path.stage.tick(path.now_ns)
+    path.stage.state_changed({"event": "state", "state": "gap"})
+    path.arrive(trade(9, market="STX"))
+    path.stage.state_changed({"event": "disagreement", "line": "B", "count": 2})
+    path.parse()
+    said = [r for r in rows([*path.records, *path.starts]) if r["ch"] == "status"]
+    feed = sorted((r["n"], r["event"]) for r in said if r["s"] == "feed:KRX")
+    assert [n for n, _ in feed] == list(range(1, len(feed) + 1))
+    assert {event for _, event in feed} == {"line", "gap", "state", "disagreement", "late_start"}
+    for partition in range(3):
+        own = [r["n"] for r in said if r["s"] == f"feed:KRX.{partition}"]
+        assert sorted(own) == list(range(1, len(own) + 1))
+    context = path.pipelines[0].context("live", "KRX")
+    assert '"state":"gap"' in context.feed_state
+    assert Context.restore(context.state()).feed_state == context.feed_state
 
 
 def test_a_new_epoch_begins_numbers_and_sequences_anew() -> None:

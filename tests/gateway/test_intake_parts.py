@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from subscriptions.gateway.feeds_seen import FeedsSeen
@@ -50,6 +52,20 @@ def test_feeds_learn_from_records_and_states() -> None:
     gap = cast.record("status", "feed:HSX", 2, m=None, bd=None, mt="gap", event="gap", state="live")
     feeds.note(state + b"\n" + gap, {"feed": "HSX", "t_rx": 9_000_000}, now_ns=9_000_000)
     assert feeds.shown(now_ns=9_000_000)["HSX"]["state"] == "stale"
+
+
+def test_feeds_learn_what_was_said_before() -> None:
+    feeds = FeedsSeen()
+    stale = cast.record("status", "feed:HSX", 7, m=None, bd=None, mt="feed", event="state", state="stale").decode()
+    down = cast.record("status", "feed:HNX", 3, m=None, bd=None, mt="feed", event="state", state="closed").decode()
+    live = cast.record("status", "feed:HNX", 4, m=None, bd=None, mt="feed", event="state", state="live")
+    feeds.note(cast.trade("FPT", 1), {"feed": "HSX", "t_rx": 5_000_000}, now_ns=9_000_000)
+    feeds.note(live, {"feed": "HNX", "t_rx": 5_000_000}, now_ns=9_000_000)
+    feeds.learn(json.dumps({"HSX": stale, "HNX": down}).encode())
+    shown = feeds.shown(now_ns=9_000_000)
+    assert {name: feed["state"] for name, feed in shown.items()} == {"HSX": "stale", "HNX": "live"}
+    feeds.learn(b"[1]")
+    feeds.learn(b"torn")
 
 
 def test_operations_are_served_delayed_refused_closed() -> None:

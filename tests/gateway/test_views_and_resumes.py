@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from feeds.bus.base import Outgoing
 from feeds.bus.memory import MemoryBus
+from feeds.parser.control import STATES_KEY
 from subscriptions.gateway.intake import Intake
 from subscriptions.gateway.layer import StreamLayer
 from subscriptions.protocol import SUBPROTOCOL_MSGPACK
@@ -172,5 +174,32 @@ async def test_a_gateway_that_starts_fetches_the_history_first(tmp_path: Path) -
     stream = layer.hub.origins["live"][b'{"ch":"trade","s":"FPT"']
     assert stream.history is not None
     assert [number for number, _, _, _ in stream.history] == [1, 2, 3, 4, 5]
+    running_intake.cancel()
+    await asyncio.gather(running_intake, return_exceptions=True)
+
+
+def test_what_is_said_of_a_feed_resumes(gateway: RunningGateway) -> None:
+    def said(number: int) -> bytes:
+        return cast.record("status", "feed:HSX", number, m=None, bd=None, mt="feed", event="state", state="live")
+
+    gateway.publish(*(said(n) for n in (1, 2, 3, 3, 4)))
+    known(gateway, 5)
+    client = opened(gateway)
+    client.subscribe("status", "feed:HSX", resume={"feed:HSX": [cast.EPOCH, 2]})
+    assert client.frame()["from"] == 3
+    assert [one["n"] for one in client.records(2)] == [3, 4]
+
+
+async def test_a_gateway_that_starts_knows_the_feeds_states(tmp_path: Path) -> None:
+    bus, layer = MemoryBus(tmp_path, 1), StreamLayer()
+    await bus.open()
+    line = cast.record("status", "feed:HSX", 7, m=None, bd=None, mt="feed", event="state", state="stale").decode()
+    await bus.retain(STATES_KEY, json.dumps({"HSX": line}).encode())
+    intake = Intake(bus, layer=layer, name="second")
+    running_intake = asyncio.create_task(intake.run())
+    async with asyncio.timeout(5):
+        while not intake.feeds.feeds:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert intake.feeds.shown(now_ns=1)["HSX"]["state"] == "stale"
     running_intake.cancel()
     await asyncio.gather(running_intake, return_exceptions=True)
