@@ -22,6 +22,7 @@ from channels.layers import BaseChannelLayer, get_channel_layer
 from subscriptions.close_codes import CloseCode, close_reason
 from subscriptions.entitlements import Grant
 from subscriptions.gateway.admission import Admission
+from subscriptions.gateway.batches import Batches
 from subscriptions.gateway.catalog import Catalog
 from subscriptions.gateway.encodings import Frames, JsonFrames
 from subscriptions.gateway.following import stream_name
@@ -63,6 +64,7 @@ class Seat:
     session: Session
     outbox: Outbox
     sink: Sink
+    write_framed: Callable[[bytes], None] | None = None  # of a sink that takes frames with their headers
     cut: bool = False
     counted_as: str = ""  # whose session limit it uses up
 
@@ -110,9 +112,18 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
         now_ns = self.clock_ns()
         self._bytes_at_tick = self.hub.bytes_in
         self._flush_buckets(now_ns // 1_000_000)
+        batches = Batches()
         for seat in list(self.seats.values()):
-            if seat.outbox.pending or seat.outbox.slow:
-                self.flush_seat(seat, now_ns)
+            outbox = seat.outbox
+            if not (outbox.pending or outbox.slow):
+                continue
+            if seat.write_framed is not None and not seat.cut and seat.sink.writable():
+                frame = outbox.take_framed(batches, now_ns)
+                if frame is not None:
+                    seat.write_framed(frame)
+                    if not (outbox.lost or seat.session.member.behind):
+                        continue
+            self.flush_seat(seat, now_ns)
 
     def _flush_buckets(self, now_ms: int) -> None:
         """The conflation buckets that are over; they end at the same moments for everybody."""
@@ -147,7 +158,7 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
         outbox = Outbox(self.settings.outbox_bytes_max)
         outbox.frames = frames
         session = Session(name, hub=self.hub, catalog=self.catalog, outbox=outbox, clock_ns=self.clock_ns)
-        seat = self.seats[name] = Seat(session, outbox, sink)
+        seat = self.seats[name] = Seat(session, outbox, sink, getattr(sink, "write_framed", None))
         self.totals.opened += 1
         return seat
 

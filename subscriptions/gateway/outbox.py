@@ -19,11 +19,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from subscriptions.gateway import replies
+from subscriptions.gateway.batches import Batches
 from subscriptions.gateway.encodings import Frames, JsonFrames, line_of
 from subscriptions.gateway.heads import HEAD, LIVE, Identity, image_identity
 from subscriptions.protocol import CHANNELS_OF_IMAGES
 
 FRAME_BYTES_MAX = 262_144  # one flush; what does not fit waits for the next
+SHARED_RECORDS_MAX = 2_048  # of a frame that others may share; past it: `take`
 PLAIN_RECORDS_MAX = 256  # so few records need no measuring before they are one frame
 OVER_NS_MAX = 10_000_000_000  # past the bound for longer: close 4001
 CONTROLS_BYTES_MAX = 262_144  # replies to a client that asks but never reads; past it: close 4001
@@ -139,6 +141,22 @@ class Outbox:
         if self.slow:
             self._end_slow(frames)
         return frames
+
+    def take_framed(self, batches: Batches, now_ns: int) -> bytes | None:
+        """Everything that waits as one frame with its header, made once for all who have the same; else `take` it."""
+        pending = self.pending
+        count = len(pending)
+        if not count or count > SHARED_RECORDS_MAX or self._controls or self._measured or self.slow or self._skips:
+            return None
+        frame = batches.frame(pending, self.frames)
+        if count > PLAIN_RECORDS_MAX and len(frame) > FRAME_BYTES_MAX:
+            return None
+        pending.clear()
+        self.last_take_ns = now_ns
+        self._takes += 1
+        self.delivered += count
+        self.sent_bytes += len(frame)
+        return frame
 
     def settle(self, now_ns: int) -> bool:
         """Keep the bound while the client cannot be written to; True when it has to be cut (4001)."""

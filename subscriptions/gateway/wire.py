@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -17,24 +16,13 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.exceptions import InvalidState
 
 from subscriptions.close_codes import CloseCode, close_reason
+from subscriptions.gateway.batches import BINARY, TEXT, frame_header
 
 EXTENSION = "mdds.socket"
 SEND_BUFFER_BYTES = 262_144  # SO_SNDBUF: what the kernel holds for a client that does not read
 WRITE_BYTES_HIGH = 65_536  # of the transport; above it the socket is not writable and the outbox takes over
 SHUTDOWN_S = 0.5  # at the end of the process; then the socket is aborted
 CLOSE_S = 2.0  # for the peer's close reply or the kernel's buffer; then the socket is aborted
-
-
-TEXT, BINARY = 0x81, 0x82  # the first byte of an unfragmented frame
-
-
-def frame_header(size: int, kind: int = TEXT) -> bytes:
-    """The header of one unfragmented, unmasked frame (RFC 6455, 5.2)."""
-    if size < 126:
-        return struct.pack("!BB", kind, size)
-    if size < 65_536:
-        return struct.pack("!BBH", kind, 126, size)
-    return struct.pack("!BBQ", kind, 127, size)
 
 
 class GatewayProtocol(WebSocketsSansIOProtocol):
@@ -115,6 +103,10 @@ class WireSink:
         for frame in frames:
             parts += (frame_header(len(frame), self._kind), frame)
         self._protocol.transport.write(b"".join(parts))
+
+    def write_framed(self, frame: bytes) -> None:
+        """A frame with its header, which others may be given as well."""
+        self._protocol.transport.write(frame)
 
     def cut(self, code: int, reason: str) -> None:
         self._protocol.on_writable = None
