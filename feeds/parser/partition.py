@@ -13,6 +13,7 @@ from feeds.blocks import Block, BlockError, decode_block
 from feeds.bus.base import Bus, Delivery, Outgoing
 from feeds.parser import checkpoint
 from feeds.parser.control import STATES_KEY
+from feeds.parser.control import STATES_KEY
 from feeds.parser.jump import jumped
 from feeds.parser.latency import Latency
 from feeds.parser.ownership import MARK, NotOurs, owner_of
@@ -52,6 +53,7 @@ class PartitionParser:
         self._unacked = 0
         self._due = asyncio.Event()
         self._reported: dict[str, tuple[int, bool]] = {}
+        self._states: dict[str, str] = {}
         self._states: dict[str, str] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -274,6 +276,7 @@ class PartitionParser:
                 await self._checkpoint()
                 await self._report_suspects()
                 await self._report_states()
+                await self._report_states()
             except ConnectionError as error:
                 log.warning("%s: cannot keep the checkpoint: %s", self.key, error)
 
@@ -285,6 +288,14 @@ class PartitionParser:
                 continue
             await self.bus.retain(suspects_key(feed, self.pipeline.partition), json.dumps([through, left]).encode())
             self._reported[feed] = (through, left > 0)
+
+    async def _report_states(self) -> None:
+        """Keep the feeds' states where a gateway that starts finds them."""
+        contexts = self.pipeline.contexts.items()
+        states = {feed: c.feed_state for (origin, feed), c in contexts if origin == LIVE and c.feed_state}
+        if states and states != self._states:
+            await self.bus.retain(STATES_KEY, json.dumps(states).encode())
+            self._states = states
 
     async def _report_states(self) -> None:
         """Keep the feeds' states where a gateway that starts finds them."""
