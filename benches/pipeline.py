@@ -44,6 +44,7 @@ class Plan:
     symbols: int
     partitions: int
     live: bool
+    colocated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--find-limit", action="store_true", help="raise the rate from --rate until it is not held any more"
     )
+    parser.add_argument("--colocated", action="store_true", help="the parser in the publisher's process")
     options = vars(parser.parse_args(arguments))
     find_limit = options.pop("find_limit")
     with tempfile.TemporaryDirectory(prefix="mdds-bench-") as folder:
@@ -105,9 +107,10 @@ def measure(plan: Plan, folder: Path) -> Measured:
     out = folder / "sink.json"
     try:
         system.prepare()
-        for name in ("capture", "publisher"):
-            system.start(name, f"run_{name}", "--feed", FEED)
-        system.start("parser", "run_parser")
+        system.start("capture", "run_capture", "--feed", FEED)
+        system.start("publisher", "run_publisher", "--feed", FEED, *(["--with-parser"] if plan.colocated else []))
+        if not plan.colocated:
+            system.start("parser", "run_parser")
         sink = [sys.executable, "-m", "benches.sink", broker.url, f"mdds{system.base_port}", str(out)]
         system.processes["sink"] = subprocess.Popen(sink, cwd=ROOT, env=system.environ)
         _until_ready(system)

@@ -10,6 +10,7 @@ from zlib import crc32
 from django.db import connection
 
 from feeds.bus.base import Bus
+from feeds.capture.colocated import ColocatedParser
 from feeds.capture.publisher import FeedPublisher, PublisherWorker
 from feeds.capture.publisher_edge import PublisherEdge
 from feeds.capture.tuning import Tuning
@@ -79,9 +80,23 @@ def _place(prefix: str, data_dir: Path) -> str:
 
 def parser_worker(bus: Bus, partitions: Sequence[int], *, name: str = "parser") -> ParserWorker:
     """Parses `partitions`, knowing the instruments of the database and saving what `35=d` teaches."""
-    tickers = {isin: ticker for isin, (ticker, _market) in load_instruments().items()}
+    return ParserWorker(bus, partitions, _tickers(), save=_save, name=name)
 
-    def save(records: Sequence[str]) -> int:
-        return save_instruments(definitions_of(records))
 
-    return ParserWorker(bus, partitions, tickers, save=save, name=name)
+def colocated_parser(
+    publisher: PublisherWorker, partitions: int, *, name: str = "parser", replays: bool = False
+) -> ColocatedParser:
+    """Parses what `publisher` releases in the same process; with `replays`, replays too."""
+    parser = ColocatedParser(publisher.bus, range(partitions), _tickers(), save=_save, name=name, replays=replays)
+    for one in publisher.publishers:
+        parser.join(one)
+    publisher.joined = parser.join
+    return parser
+
+
+def _tickers() -> dict[str, str]:
+    return {isin: ticker for isin, (ticker, _market) in load_instruments().items()}
+
+
+def _save(records: Sequence[str]) -> int:
+    return save_instruments(definitions_of(records))

@@ -15,7 +15,7 @@ from typing import Any
 
 from feeds.bus.base import Bus
 from feeds.bus.memory import MemoryBus
-from feeds.data_path import capture_worker, in_a_thread, parser_worker, publisher_worker
+from feeds.data_path import capture_worker, colocated_parser, in_a_thread, parser_worker, publisher_worker
 from feeds.dead_letters.spool import DeadLetterSpool
 from feeds.feed_rows import load_feeds, reload_feeds
 from feeds.worker import Worker
@@ -150,10 +150,13 @@ def embedded_workers(mdds: MddsSettings, application: object, say: Callable[[], 
     gateway = configured_gateway(bus, mdds)
     capture = capture_worker(feeds, data_dir=mdds.data_dir, prefix=mdds.prefix)
     capture.watch = in_a_thread(watch)
+    publisher = publisher_worker(feeds, bus, data_dir=mdds.data_dir, prefix=mdds.prefix, watch=watch)
     return [
         capture,
-        publisher_worker(feeds, bus, data_dir=mdds.data_dir, prefix=mdds.prefix, watch=watch),
-        parser_worker(bus, range(mdds.partitions)),
+        publisher,
+        colocated_parser(publisher, mdds.partitions, replays=True)
+        if mdds.colocated
+        else parser_worker(bus, range(mdds.partitions)),
         gateway,
         server,
         UsageWorker(gateway.layer, time_zone=mdds.time_zone),

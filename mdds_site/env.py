@@ -36,6 +36,7 @@ class MddsSettings:
     database_url: str = "sqlite"
     celery_broker: str = "memory://"
     partitions: int = 4
+    colocated: bool = False
     debug: bool = False
     tls: bool = False
     secret_key: str = ""
@@ -162,6 +163,7 @@ def read_environment(environ: Mapping[str, str], *, root: Path) -> tuple[MddsSet
         database_url=_database_url(read),
         celery_broker=read.url("MDDS_CELERY", celery_default, schemes=("memory", "amqp", "amqps")),
         partitions=read.whole("MDDS_PARTITIONS", 4, low=1, high=64),
+        colocated=read.flag("MDDS_COLOCATED", False),
         debug=read.flag("MDDS_DEBUG", False),
         tls=tls,
         secret_key=_secret_key(read),

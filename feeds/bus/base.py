@@ -102,6 +102,9 @@ class Bus(Protocol):
     def raw_outbox(self, *, replay: bool = False) -> Outbox:
         """Publish RAW. Bound: 64 MiB unconfirmed, then `put` waits (the journal keeps the rest)."""
 
+    def beside_outbox(self) -> Outbox:
+        """Publish RAW that is parsed already, for readers that bound a queue to it; without one it is gone."""
+
     def parsed_outbox(self) -> Outbox:
         """Publish PARSED. Bound: 64 MiB unconfirmed, then `put` waits (RAW keeps the rest)."""
 

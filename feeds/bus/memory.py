@@ -156,6 +156,9 @@ class MemoryBus:
 
         return MemoryOutbox(deliver, self.counts, confirms=True)
 
+    def beside_outbox(self) -> MemoryOutbox:
+        return MemoryOutbox(lambda _message, _on_confirmed: None, self.counts, confirms=False)
+
     def parsed_outbox(self) -> MemoryOutbox:
         return MemoryOutbox(self._fan_out, self.counts, confirms=False)
 

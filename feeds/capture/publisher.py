@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from feeds.bus.base import Bus, Outbox, Outgoing
 from feeds.capture.cursor import Cursor, load_cursor, save_cursor
@@ -22,12 +23,17 @@ from feeds.capture.feed_monitor import LOOK_NS, FeedMonitor
 from feeds.capture.going_back import GoingBack
 from feeds.capture.pairing import Pairing
 from feeds.capture.publisher_edge import PublisherEdge
+from feeds.capture.raw_log import RawLog
 from feeds.capture.raw_stage import RawStage
 from feeds.capture.skew import SkewProbe
 from feeds.capture.wake import WakeListener, wake_address
 from feeds.capture.worker import journal_folder
 from feeds.config import FeedConfig
 from feeds.journal import JournalReader, Position
+from feeds.parser.ownership import disown
+
+if TYPE_CHECKING:
+    from feeds.capture.colocated import ColocatedFeed
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +42,7 @@ LINGER_NS_BUSY = 2_000_000
 LINGER_NS_BEHIND = 50_000_000
 BEHIND_BYTES = 8 << 20
 BUSY_MESSAGES_PER_MS = 2.0
+BUSY_MESSAGES_PER_MS_DIRECT = 10.0  # with the parser beside: no message of the bus comes before PARSED
 IDLE_LOOK_S = 0.02  # a look at the journal without a hint
 # One of a pair that starts anew, in the middle of the stream: its partner is to be ahead of it, or its first numbers
 # would make what the partner has on its way look old.
@@ -71,6 +78,7 @@ class FeedPublisher:
         self.published = 0
         self.confirmed = 0
         self.linger_ns = 0
+        self.direct: ColocatedFeed | None = None  # the parsers in this process
         self._outbox: Outbox | None = None
         self._flushed_ns = 0
         self._per_ms = 0.0
@@ -82,16 +90,19 @@ class FeedPublisher:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow the journal until `stop`; then flush, wait shortly for confirms and save the cursor."""
-        self._outbox = self.bus.raw_outbox()
         listener = WakeListener(wake_address(self.prefix, self.feed.name))
+        self._outbox = self.bus.raw_outbox() if self.direct is None else self.bus.beside_outbox()
         loop = asyncio.get_running_loop()
         loop.add_reader(listener.socket.fileno(), self._wake, listener)
         try:
             if self.stage.paired and not self.stage.journal_epoch:
                 await _wait(stop, PARTNER_S)
+            await self._begin(stop)
             while not stop.is_set():
                 await self._step(stop)
             await self._flush()
+            if self.direct is not None:
+                self.direct.end()
             try:
                 await asyncio.wait_for(self._outbox.drained(), 1.5)
             except TimeoutError:
@@ -101,6 +112,25 @@ class FeedPublisher:
             listener.close()
             self.reader.close()
             self._save()
+
+    async def _begin(self, stop: asyncio.Event) -> None:
+        """What a co-located publisher left when it was killed is parsed here, or published for the parsers."""
+        assert self._outbox is not None
+        if self.direct is not None:
+            await self.direct.begin(stop, self._outbox)
+            return
+        left = RawLog(self.folder)
+        end = left.cut()
+        messages = [Outgoing(*message) for message in left.read()]
+        for message in messages[:-1]:
+            await self._outbox.put(message)
+        if messages:
+            log.info("%s: %d RAW messages of a co-located publisher are published", self.feed.name, len(messages))
+            await self._outbox.put(messages[-1], lambda: left.release(end))
+        try:
+            await disown(self.bus, range(self.feed.partitions), feeds=[self.feed.name])
+        except ConnectionError as error:
+            log.warning("%s: cannot say that it is not co-located: %s", self.feed.name, error)
 
     def at_tail(self) -> bool:
         """True when everything the capture has written is read."""
@@ -114,7 +144,13 @@ class FeedPublisher:
     def restart_at(self, position: Position, stage: RawStage) -> None:
         """Go on from an earlier place with a stage restored there."""
         self.read_to, self.stage = position, stage
+        self.stage.blocks = None if self.direct is None else []
         self._marks.clear()
+
+    def passed(self, cursor: Cursor) -> None:
+        """Keep `cursor`: the parsers' checkpoints have everything before it."""
+        self._confirmed_cursor = cursor
+        self._save()
 
     @property
     def backlog_bytes(self) -> int:
@@ -185,12 +221,15 @@ class FeedPublisher:
         count = self.stage.drained_messages
         elapsed_ms = max(now - self._flushed_ns, 1) / NS_PER_MS
         self._per_ms = 0.8 * self._per_ms + 0.2 * min(count / elapsed_ms, 1e6)
-        self.linger_ns = LINGER_NS_BUSY if self._per_ms >= BUSY_MESSAGES_PER_MS else 0
+        busy = BUSY_MESSAGES_PER_MS if self.direct is None else BUSY_MESSAGES_PER_MS_DIRECT
+        self.linger_ns = LINGER_NS_BUSY if self._per_ms >= busy else 0
         if self.backlog_bytes >= BEHIND_BYTES:
             self.linger_ns = LINGER_NS_BEHIND
         self._flushed_ns = now
         cursor = Cursor(self._safe_position(), self.stage.state())
         self.back.earlier.note(now, self.stage.reached, cursor)
+        if self.direct is not None:
+            await self.direct.take(messages, self.stage.take_blocks(), cursor)
         for message in messages[:-1]:
             await self._outbox.put(Outgoing(*message))
         if messages:
@@ -199,7 +238,8 @@ class FeedPublisher:
 
     def _confirm(self, cursor: Cursor, count: int) -> None:
         self.confirmed += count
-        self._confirmed_cursor = cursor
+        if self.direct is None:
+            self._confirmed_cursor = cursor
 
     def _safe_position(self) -> Position:
         """Where a restart must read from: before the oldest message that waits for a gap to fill."""
@@ -243,6 +283,7 @@ class PublisherWorker:
         self.publishers = publishers
         self.edge = edge or PublisherEdge(bus)
         self.pairing: Pairing | None = None
+        self.joined: Callable[[FeedPublisher], None] | None = None  # brings a new feed to the parsers in this process
         self._start = start  # makes the publisher of a feed that was added while the process runs
 
     def pair(self) -> None:
@@ -259,6 +300,8 @@ class PublisherWorker:
 
             def add(publisher: FeedPublisher) -> None:
                 publisher.stage.paired = self.pairing is not None
+                if self.joined is not None:
+                    self.joined(publisher)
                 self.publishers.append(publisher)
                 group.create_task(publisher.run(stop), name=f"publish {publisher.feed.name}")
 
@@ -279,7 +322,9 @@ class PublisherWorker:
                 log.info("%s: takes edited settings", feed.name)
                 publisher.configure(feed)
         start = self._start
-        for feed in now.values() if start is not None else ():
+        if start is None:
+            return
+        for feed in now.values():
             log.info("%s: a new feed", feed.name)
             add(start(feed))
 

@@ -54,6 +54,7 @@ class RawStage:
         self._table = PartitionTable(feed.partitions)
         self._batches = [_Batch() for _ in range(feed.partitions)]
         self._out: list[RawMessage] = []
+        self.blocks: list[Block] | None = None  # of what `drain` returns, kept when the parser is in this process
         self._capture_seq = 0
         self._rx_ns = 0
         self._closed_messages = 0
@@ -111,6 +112,11 @@ class RawStage:
         self.drained_messages = self._closed_messages - self._controls
         self._closed_messages = self._controls = 0
         return out
+
+    def take_blocks(self) -> list[Block]:
+        """The blocks of the messages that the last `drain` returned."""
+        blocks, self.blocks = self.blocks or [], []
+        return blocks
 
     def end(self) -> list[RawMessage]:
         """The end of a replay, one message per partition."""
@@ -208,6 +214,8 @@ class RawStage:
         body = encode_block(batch.entries, feed_id=self.feed.id, epoch=self.epoch, first_seq=batch.first)
         self._closed_messages += len(batch.entries)
         self._out.append(RawMessage(partition, body, headers))
+        if self.blocks is not None:
+            self.blocks.append(Block(self.feed.id, self.epoch, batch.first, batch.entries))
         batch.entries = []
         batch.size = 0
 

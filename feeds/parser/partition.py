@@ -9,12 +9,13 @@ import logging
 import time
 from collections.abc import Callable
 
-from feeds.blocks import BlockError, decode_block
+from feeds.blocks import Block, BlockError, decode_block
 from feeds.bus.base import Bus, Delivery, Outgoing
 from feeds.parser import checkpoint
 from feeds.parser.control import STATES_KEY
 from feeds.parser.jump import jumped
 from feeds.parser.latency import Latency
+from feeds.parser.ownership import MARK, NotOurs, owner_of
 from feeds.parser.pipeline import LIVE, Parsed, Pipeline
 from feeds.parser.suspects import suspects_key
 from feeds.parser.turns import Name, Turns, again_key
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 CHECKPOINT_S = 1.0
 UNACKED_MAX = 600  # RAW messages; at it a checkpoint is made at once (the broker's prefetch is larger)
 WATCH_S = 0.1
+GIVE_WAY_S = 1.0  # without a consumer, so that the owner of the partition gets what waits
 TURN_MESSAGES = 8  # parsed in one go before other tasks get the loop
 REPLAYS_MAX = 64  # contexts of replays kept; past it the oldest is forgotten
 
@@ -72,6 +74,24 @@ class PartitionParser:
         await self.subscription.close()
 
     async def _consume(self) -> None:
+        while True:
+            try:
+                await self._take_all()
+            except NotOurs as owner:
+                await self._give_way(owner)
+
+    async def _give_way(self, owner: NotOurs) -> None:
+        """Leave the queue to a co-located publisher and stand by behind it."""
+        log.warning("%s: %s parses this partition; standing by", self.key, owner)
+        with contextlib.suppress(ConnectionError):
+            await self._checkpoint()
+        self._generation, self._last, self._unacked = 0, None, 0
+        self.run_id = ""  # the owner's checkpoints are newer than what we hold
+        await self.subscription.close()
+        await asyncio.sleep(GIVE_WAY_S)
+        self.subscription = self.bus.consume_raw(self.pipeline.partition, replay=self.replay)
+
+    async def _take_all(self) -> None:
         async for first in self.subscription:
             delivery: Delivery | None = first
             turns = 0
@@ -85,8 +105,10 @@ class PartitionParser:
     async def _take(self, delivery: Delivery) -> None:
         if delivery.generation != self._generation:
             await self._begin(delivery.generation)
+        if MARK in delivery.headers:
+            await self._marked(delivery)
         async with self._turn:
-            if self._in_order(delivery):
+            if delivery.body and self._in_order(delivery):
                 await self._parse(delivery)
                 if self.turns.held:
                     headers = delivery.headers
@@ -104,6 +126,7 @@ class PartitionParser:
         self._generation = generation
         self._last, self._unacked = None, 0
         self.turns.clear()
+        await self._check_owner()
         body = await self._retained()
         if body is None:
             if not self.run_id:
@@ -116,6 +139,21 @@ class PartitionParser:
             return  # ours, and what we hold is newer
         self.run_id = found.run
         self.pipeline.contexts = {(c.origin, c.feed): c for c in found.contexts}
+
+    async def _check_owner(self) -> None:
+        """Raise NotOurs when a publisher with a parser beside it has this partition."""
+        while not self.replay:
+            try:
+                if owner := await owner_of(self.bus, self.pipeline.partition):
+                    raise NotOurs(owner)
+                return
+            except ConnectionError as error:
+                log.warning("%s: cannot read whose it is: %s", self.key, error)
+                await asyncio.sleep(0.2)
+
+    async def _marked(self, _delivery: Delivery) -> None:
+        """A co-located publisher called for the partition, now or before it ended."""
+        await self._check_owner()
 
     async def _keep_first(self) -> None:
         while True:
@@ -184,14 +222,16 @@ class PartitionParser:
         await self._parse_held(origin, feed, publisher)
 
     async def _parse(self, delivery: Delivery) -> None:
-        headers = delivery.headers
         try:
             block, _ = decode_block(delivery.body)
         except BlockError as error:
             self.pipeline.counts.bad_blocks += 1
             log.error("%s: %s", self.key, error)
             return
-        origin, feed = str(headers["origin"]), str(headers["feed"])
+        await self._parse_block(delivery, block)
+
+    async def _parse_block(self, delivery: Delivery, block: Block) -> None:
+        origin, feed = str(delivery.headers["origin"]), str(delivery.headers["feed"])
         parsed = self.pipeline.feed(block, origin, feed)
         for letter in parsed.dead:
             await self.dead_box.put(Outgoing(self.pipeline.partition, letter.as_json(), {"origin": origin}))

@@ -38,12 +38,12 @@ class ParserWorker:
         self.learned_dropped = 0
         self._save = save
         self._learned: list[str] = []
-        owner = f"{socket.gethostname()}.{os.getpid()}.{name}"
+        self.owner = f"{socket.gethostname()}.{os.getpid()}.{name}"
         self.parsers = [
             PartitionParser(
                 bus,
                 Pipeline(partition, tickers, translator=self.translator, counts=self.counts),
-                owner,
+                self.owner,
                 replay=replay,
                 learned=self._learn,
             )

@@ -65,6 +65,12 @@ class AmqpBus:
         self._outboxes.append(outbox)
         return outbox
 
+    def beside_outbox(self) -> AmqpOutbox:
+        declare, key = self.topology.declare_raw_exchange, partial(_beside_key, self.topology)
+        outbox = AmqpOutbox(self._own_link("raw beside"), declare, key, persistent=False, mandatory=False)
+        self._outboxes.append(outbox)
+        return outbox
+
     def parsed_outbox(self) -> AmqpOutbox:
         declare = self.topology.declare_parsed
         outbox = AmqpOutbox(self._own_link("parsed"), declare, _parsed_key, persistent=False, mandatory=False)
@@ -210,6 +216,10 @@ class AmqpBus:
 
 def _raw_key(topology: Topology, message: Outgoing, *, replay: bool) -> str:
     return topology.raw_key(message.partition, replay=replay)
+
+
+def _beside_key(topology: Topology, message: Outgoing) -> str:
+    return topology.beside_key(message.partition)
 
 
 def _parsed_key(message: Outgoing) -> str:

@@ -44,9 +44,17 @@ class Topology:
     def raw_key(self, partition: int, *, replay: bool) -> str:
         return f"{'replay' if replay else 'live'}.{partition}"
 
+    def beside_key(self, partition: int) -> str:
+        """RAW of a publisher that parsed it itself: no queue of ours is bound, a reader of RAW may bind its own."""
+        return f"beside.{partition}"
+
+    async def declare_raw_exchange(self, channel: AbstractChannel) -> AbstractExchange:
+        """RAW by routing key."""
+        return await channel.declare_exchange(self.raw, ExchangeType.DIRECT, durable=True)
+
     async def declare_raw(self, channel: AbstractChannel, *, replay: bool) -> AbstractExchange:
         """The RAW exchange with all queues of the origin, so that nothing published is unroutable."""
-        exchange = await channel.declare_exchange(self.raw, ExchangeType.DIRECT, durable=True)
+        exchange = await self.declare_raw_exchange(channel)
         for partition in range(self.partitions):
             await self.declare_raw_queue(channel, exchange, partition, replay=replay)
         return exchange

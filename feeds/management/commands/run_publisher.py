@@ -1,4 +1,4 @@
-"""Runs one publisher process: journals to RAW."""
+"""Runs one publisher process: journals to RAW, with its parsers beside it where that is set."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from feeds.bus.factory import open_bus
 from feeds.capture.cursor import CursorRefused
-from feeds.data_path import publisher_worker
+from feeds.data_path import colocated_parser, publisher_worker
 from feeds.feed_rows import UnknownFeed, load_feeds, reload_feeds
-from feeds.worker import run_workers
+from feeds.worker import Worker, run_workers
 
 
 class Command(BaseCommand):
@@ -25,9 +25,15 @@ class Command(BaseCommand):
         parser.add_argument(
             "--data-dir", type=Path, metavar="FOLDER", help="where the journals are (default: MDDS_DATA)"
         )
+        parser.add_argument(
+            "--with-parser",
+            action="store_true",
+            help="parse in this process, PARSED first, RAW beside it: the lowest latency (default: MDDS_COLOCATED)",
+        )
 
-    def handle(self, *, feed: list[str] | None, index: int, data_dir: Path | None, **_: Any) -> None:
+    def handle(self, *, feed: list[str] | None, index: int, data_dir: Path | None, with_parser: bool, **_: Any) -> None:
         mdds = settings.MDDS
+        colocated = with_parser or mdds.colocated
         if mdds.embedded:
             raise CommandError(
                 "MDDS_BUS is memory://, which does not leave its process: use run_all, or set MDDS_BUS to amqp://..."
@@ -40,6 +46,14 @@ class Command(BaseCommand):
             worker = publisher_worker(feeds, bus, data_dir=place, prefix=mdds.prefix, name=name, watch=watch)
         except (UnknownFeed, CursorRefused) as error:
             raise CommandError(str(error)) from error
-        if mdds.host_name:
+        workers: list[Worker] = [worker]
+        if colocated:
+            if mdds.host_name:
+                raise CommandError(
+                    "MDDS_HOST_NAME makes this one of a hot-hot pair, whose parsers take both publishers' RAW: "
+                    "run them without --with-parser and MDDS_COLOCATED"
+                )
+            workers.append(colocated_parser(worker, mdds.partitions, name=mdds.worker_name("parser-beside", index)))
+        elif mdds.host_name:
             worker.pair()
-        run_workers([worker], metrics_port=mdds.metrics_port("publisher", index))
+        run_workers(workers, metrics_port=mdds.metrics_port("publisher", index))
