@@ -14,6 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "client" / "README.md"])
 # Settings that tools read and env.py does not.
 OTHER_VARIABLES = {"MDDS_URL", "MDDS_API_KEY", "MDDS_API_URL", "MDDS_LINT", "MDDS_PYTHON"}
+# Kinds of workers with a metrics port of their own.
+KINDS = {"capture", "publisher", "parser", "gateway", "storage", "simulator", "replay"}
 
 
 def by_name(path: Path) -> str:
@@ -60,6 +62,6 @@ def test_the_readme_lists_every_setting() -> None:
 def test_the_runbook_names_the_metrics_ports() -> None:
     settings = MddsSettings(data_dir=Path("unused"), base_port=8000)
     named = re.findall(r"\b([a-z]+) (80\d\d)\b", (ROOT / "docs" / "runbook.md").read_text())
-    ports = {kind: int(port) for kind, port in named if kind in {"capture", "publisher", "parser", "gateway", "replay"}}
+    ports = {kind: int(port) for kind, port in named if kind in KINDS}
     assert ports == {kind: settings.metrics_port(kind) for kind in ports}
-    assert len(ports) == 5
+    assert set(ports) == KINDS
