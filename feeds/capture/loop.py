@@ -20,9 +20,10 @@ BATCH_MAX = 128  # datagrams per line and block (about 128 KB of two lines); the
 SYNC_BYTES = 1 << 20
 WRITE_RETRY_S = 0.2
 # A round (poll, two reads that find nothing, write, wake) costs about as much as ten datagrams. Under load the loop
-# lets some gather; a datagram after a quiet millisecond is written at once.
-BUSY_NS = 1_000_000
+# lets some gather; below BUSY_DATAGRAMS in a window (15,000 a second) each is written as it comes.
 GATHER_S = 0.0005
+WINDOW_NS = 10_000_000
+BUSY_DATAGRAMS = 150
 
 
 class CaptureLoop(threading.Thread):
@@ -67,10 +68,13 @@ class CaptureLoop(threading.Thread):
             poll.register(line.fileno(), select.POLLIN)
         poll.register(self._stop_read, select.POLLIN)
         writer, lines = self.writer, self.lines
-        written_ns = 0
+        since_ns, count, busy = 0, 0, False
         while True:
             poll.poll()
-            if time.monotonic_ns() - written_ns < BUSY_NS:
+            if (elapsed := time.monotonic_ns() - since_ns) >= WINDOW_NS:
+                busy = count * WINDOW_NS > BUSY_DATAGRAMS * elapsed
+                since_ns, count = since_ns + elapsed, 0
+            if busy:
                 time.sleep(GATHER_S)
             stopping = self._stopping  # looked at before the last draw, so that what came before the stop is read
             more = True
@@ -84,7 +88,7 @@ class CaptureLoop(threading.Thread):
                 self._append(entries)
                 self.blocks += 1
                 self.waker.wake()
-                written_ns = time.monotonic_ns()
+                count += len(entries)
                 if writer.unsynced_bytes >= SYNC_BYTES:
                     self.sync_due.set()
             if stopping:

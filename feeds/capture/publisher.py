@@ -43,6 +43,7 @@ LINGER_NS_BEHIND = 50_000_000
 BEHIND_BYTES = 8 << 20
 BUSY_MESSAGES_PER_MS = 2.0
 BUSY_MESSAGES_PER_MS_DIRECT = 10.0  # with the parser beside: no message of the bus comes before PARSED
+RATE_NS = 20_000_000  # measured over
 IDLE_LOOK_S = 0.02  # a look at the journal without a hint
 # One of a pair that starts anew, in the middle of the stream: its partner is to be ahead of it, or its first numbers
 # would make what the partner has on its way look old.
@@ -82,6 +83,8 @@ class FeedPublisher:
         self._outbox: Outbox | None = None
         self._flushed_ns = 0
         self._per_ms = 0.0
+        self._counted = 0
+        self._counted_ns = 0
         self._marks: deque[tuple[int, Position]] = deque()
         self._confirmed_cursor: Cursor | None = None
         self._saved_ns = 0
@@ -219,13 +222,7 @@ class FeedPublisher:
         now = time.time_ns()
         messages = self.stage.drain()
         count = self.stage.drained_messages
-        elapsed_ms = max(now - self._flushed_ns, 1) / NS_PER_MS
-        self._per_ms = 0.8 * self._per_ms + 0.2 * min(count / elapsed_ms, 1e6)
-        busy = BUSY_MESSAGES_PER_MS if self.direct is None else BUSY_MESSAGES_PER_MS_DIRECT
-        self.linger_ns = LINGER_NS_BUSY if self._per_ms >= busy else 0
-        if self.backlog_bytes >= BEHIND_BYTES:
-            self.linger_ns = LINGER_NS_BEHIND
-        self._flushed_ns = now
+        self._set_linger(now, count)
         cursor = Cursor(self._safe_position(), self.stage.state())
         self.back.earlier.note(now, self.stage.reached, cursor)
         if self.direct is not None:
@@ -235,6 +232,23 @@ class FeedPublisher:
         if messages:
             await self._outbox.put(Outgoing(*messages[-1]), lambda: self._confirm(cursor, count))
         self.published += count
+
+    def _set_linger(self, now: int, count: int) -> None:
+        """Of a flush of `count` messages."""
+        if self.direct is None:
+            elapsed_ms = max(now - self._flushed_ns, 1) / NS_PER_MS
+            self._per_ms = 0.8 * self._per_ms + 0.2 * min(count / elapsed_ms, 1e6)
+            busy = self._per_ms >= BUSY_MESSAGES_PER_MS
+        else:
+            self._counted += count
+            if (elapsed := now - self._counted_ns) >= RATE_NS:
+                self._per_ms = self._counted * NS_PER_MS / elapsed
+                self._counted, self._counted_ns = 0, now
+            busy = self._per_ms >= BUSY_MESSAGES_PER_MS_DIRECT
+        self.linger_ns = LINGER_NS_BUSY if busy else 0
+        if self.backlog_bytes >= BEHIND_BYTES:
+            self.linger_ns = LINGER_NS_BEHIND
+        self._flushed_ns = now
 
     def _confirm(self, cursor: Cursor, count: int) -> None:
         self.confirmed += count
