@@ -81,9 +81,9 @@ class LightClient(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     @classmethod
-    async def connect(cls, port: int, on_text: OnText, *, key: str = "alice") -> LightClient:
+    async def connect(cls, port: int, on_text: OnText, *, key: str = "alice", host: str = "127.0.0.1") -> LightClient:
         """Once it has its first text, or was turned away; OSError when nobody listens."""
-        _, client = await asyncio.get_running_loop().create_connection(lambda: cls(on_text), "127.0.0.1", port)
+        _, client = await asyncio.get_running_loop().create_connection(lambda: cls(on_text), host, port)
         client._write(handshake(port, key))
         await asyncio.wait({client.opened, client.ended}, return_when=asyncio.FIRST_COMPLETED)
         return client

@@ -19,9 +19,10 @@ START_S_MAX = 30.0
 
 
 class GatewayProcess:
-    def __init__(self, folder: Path, port: int | None = None) -> None:
-        self.folder = folder
-        self.port = port or free_port()
+    def __init__(self, folder: Path, *, host: str = "127.0.0.1", inside: tuple[str, ...] = ()) -> None:
+        """`inside`: a command that runs it elsewhere, `ip netns exec …`."""
+        self.folder, self.host, self.inside = folder, host, inside
+        self.port = free_port()
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> GatewayProcess:
@@ -35,8 +36,9 @@ class GatewayProcess:
         """Until it listens."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "gateway.log").open("ab") as log:
+            where = [str(self.folder), str(self.port), self.host]
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.client_faults.serving", str(self.folder), str(self.port)],
+                [*self.inside, sys.executable, "-m", "tests.client_faults.serving", *where],
                 cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
                 preexec_fn=die_with_parent,
             )  # fmt: skip

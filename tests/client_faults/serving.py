@@ -1,4 +1,4 @@
-"""A gateway in a process of its own that makes its own records: `python -m tests.client_faults.serving FOLDER PORT`.
+"""A gateway in a process of its own that makes its own records: `… tests.client_faults.serving FOLDER PORT [HOST]`.
 
 It obeys JSON lines on its standard input, each answered by one on its standard output, and ends with its input.
 """
@@ -89,8 +89,8 @@ class Serving:
         return {}
 
 
-def main(folder: str, port: str) -> None:
-    with running(Path(folder), port=int(port)) as gateway:
+def main(folder: str, port: str, host: str = "127.0.0.1") -> None:
+    with running(Path(folder), address=(host, int(port))) as gateway:
         serving = Serving(gateway)
         serving.sell()
         asyncio.run_coroutine_threadsafe(serving.watch_the_loop(), gateway._loop)

@@ -93,7 +93,7 @@ class RunningGateway:
         settings: GatewaySettings | None = None,
         control: Any = None,
         edges: GatewayEdges | None = None,
-        port: int = 0,
+        address: tuple[str, int] = ("127.0.0.1", 0),
     ) -> None:
         self.bus = MemoryBus(folder, 1)
         self.layer = StreamLayer()
@@ -102,7 +102,7 @@ class RunningGateway:
         edges = edges or GatewayEdges(self.keys, self._instruments, self.control)
         settings = settings or GatewaySettings(flush_ms=5)
         self.worker = GatewayWorker(self.bus, layer=self.layer, settings=settings, edges=edges)
-        self.server = GatewayServer(URLRouter(websocket_urlpatterns), host="127.0.0.1", port=port)
+        self.server = GatewayServer(URLRouter(websocket_urlpatterns), host=address[0], port=address[1])
         self.clients = ExitStack()
         self._stop = asyncio.Event()
         self._loop = uvloop.new_event_loop()
