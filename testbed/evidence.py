@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,10 @@ DRAINED_S_MAX = 60.0
 IDLE_S = 0.3
 
 
+# By (partition, run, record number) of PARSED the texts that were published under it: one, however often.
+Numbered = defaultdict[tuple[str | int, str | int, int], set[str]]
+
+
 @dataclass
 class Evidence:
     """One run. `records` are PARSED without overlaps, in the order of the stream."""
@@ -44,6 +48,7 @@ class Evidence:
     kernel_drops: list[int] = field(default_factory=list)
     backlog_bytes: int = 0
     publisher: dict[str, Any] = field(default_factory=dict)
+    numbered: Numbered = field(default_factory=lambda: defaultdict(set))
 
     @property
     def journal(self) -> list[Entry]:
@@ -71,6 +76,7 @@ async def make_tap(path: LivePath) -> None:
         path.tapped = True
         for partition in range(path.partitions):
             await queue.bind(exchange, f"live.{partition}")
+            await queue.bind(exchange, f"beside.{partition}")
 
 
 def drained(path: LivePath, *, timeout_s: float = DRAINED_S_MAX) -> float:
@@ -109,7 +115,8 @@ async def _waiting(path: LivePath) -> int:
 def gather(path: LivePath) -> Evidence:
     """What the run left; the workers may still run, nothing moves."""
     path.relay.stop()
-    raw, records, lost, dead = asyncio.run(_from_broker(path))
+    numbered: Numbered = defaultdict(set)
+    raw, records, lost, dead = asyncio.run(_from_broker(path, numbered))
     blocks = journal_blocks(path.seen_at / "journal" / path.feed.name)
     sent = path.exchange_sent()
     capture, publisher = path.stats("capture"), path.stats("publisher")
@@ -131,18 +138,22 @@ def gather(path: LivePath) -> Evidence:
         kernel_drops=[capture["kernel_drops_by_line"][f"{path.feed.name}.{name}"] for name in "AB"],
         backlog_bytes=publisher["backlog_bytes"],
         publisher=publisher["feeds"][path.feed.name],
+        numbered=numbered,
     )  # fmt: skip
 
 
-async def _from_broker(path: LivePath) -> tuple[list[Block], list[str], int, list[DeadLetter]]:
-    raw = [decode_block(body)[0] for body in await _tapped(path)] if path.tapped else []
+async def _from_broker(path: LivePath, numbered: Numbered) -> tuple[list[Block], list[str], int, list[DeadLetter]]:
+    raw = [decode_block(body)[0] for body in await _tapped(path) if body] if path.tapped else []
     bus = AmqpBus(path.bus, path.prefix, path.partitions)
     await bus.open()
     spans, records = Spans(), list[str]()
     try:
         async for delivery in bus.refetch_parsed(path.started_ns - 1_000_000_000):
             drop = spans.place(delivery.headers).drop
-            records += delivery.body.decode().split("\n")[drop:]
+            texts, headers = delivery.body.decode().split("\n"), delivery.headers
+            records += texts[drop:]
+            for number, text in enumerate(texts, start=int(headers["first"])):
+                numbered[headers["partition"], headers["run"], number].add(text)
         dead = list(letters_of([text async for text in bus.dead_letters()]))
     finally:
         await bus.close()

@@ -62,6 +62,7 @@ class LivePath:
         self.outages: list[tuple[int, int]] = []  # (from, to) in ns: the capture was not there
         self.started_ns = time.time_ns()
         self.tapped = False  # a queue of ours gets a copy of RAW
+        self.colocated = False  # publishers that are started from now on have their parsers beside them
         self._captured_until_ns = 0
         self._runs = 0
 
@@ -89,7 +90,7 @@ class LivePath:
         spec = {
             "kind": name.split("-")[0], "name": name, "feed": feed_as_json(self.feed), "bus": bus or self.bus,
             "prefix": self.prefix, "data_dir": str(self.data_dir), "stats": str(self.stats_path(name)),
-            "broken": broken,
+            "broken": broken, "colocated": self.colocated,
         }  # fmt: skip
         self._spawn(name, "testbed.worker_process", spec, wrapper=self.wrapper)
 

@@ -20,6 +20,7 @@ from typing import Any
 import uvloop
 
 from feeds.bus.amqp import AmqpBus
+from feeds.capture.colocated import ColocatedParser
 from feeds.capture.publisher import FeedPublisher, PublisherWorker
 from feeds.capture.worker import CaptureWorker
 from feeds.config import FeedConfig, LineConfig
@@ -44,7 +45,26 @@ def feed_of(value: dict[str, Any]) -> FeedConfig:
     return FeedConfig(**{**value, "lines": lines, "markets": tuple(value["markets"])})
 
 
-AnyWorker = CaptureWorker | PublisherWorker | ParserWorker
+class Colocated:
+    """A publisher and its parsers in one process."""
+
+    def __init__(self, publisher: PublisherWorker, partitions: int) -> None:
+        self.publisher = publisher
+        self.parser = ColocatedParser(publisher.bus, range(partitions), {}, save=None)
+        for one in publisher.publishers:
+            self.parser.join(one)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.publisher.run(stop))
+            group.create_task(self.parser.run(stop))
+
+    def stats(self) -> dict[str, object]:
+        """Of both; where a name is in both, the publisher's."""
+        return {**self.parser.stats(), **self.publisher.stats()}
+
+
+AnyWorker = CaptureWorker | PublisherWorker | ParserWorker | Colocated
 
 
 def worker_of(spec: dict[str, Any]) -> AnyWorker:
@@ -55,7 +75,8 @@ def worker_of(spec: dict[str, Any]) -> AnyWorker:
     bus = AmqpBus(spec["bus"], spec["prefix"], feed.partitions)
     if spec["kind"] == "publisher":
         publisher = FeedPublisher(feed, bus, data_dir=data_dir, prefix=spec["prefix"])
-        return PublisherWorker(bus, [publisher], spec["name"])
+        worker = PublisherWorker(bus, [publisher], spec["name"])
+        return Colocated(worker, feed.partitions) if spec["colocated"] else worker
     return ParserWorker(bus, range(feed.partitions), {}, save=None, name=spec["name"])
 
 

@@ -216,6 +216,8 @@ class ColocatedParser(ParserWorker):
             held = any(partition.turns.held for partition in self.partitions)
         for partition in self.partitions:
             await partition.keep()
+        for way in self.ways:
+            await way.publisher.drained()
         if not held:  # what is held is in no checkpoint
             for way, cut in zip(self.ways, cuts, strict=True):
                 way.kept(*cut)

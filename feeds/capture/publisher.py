@@ -155,6 +155,11 @@ class FeedPublisher:
         self._confirmed_cursor = cursor
         self._save()
 
+    async def drained(self) -> None:
+        """What was put into the outbox so far is confirmed."""
+        if self._outbox is not None:
+            await self._outbox.drained()
+
     @property
     def backlog_bytes(self) -> int:
         return self._outbox.backlog_bytes if self._outbox is not None else 0

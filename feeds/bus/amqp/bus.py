@@ -67,7 +67,7 @@ class AmqpBus:
 
     def beside_outbox(self) -> AmqpOutbox:
         declare, key = self.topology.declare_raw_exchange, partial(_beside_key, self.topology)
-        outbox = AmqpOutbox(self._own_link("raw beside"), declare, key, persistent=False, mandatory=False)
+        outbox = AmqpOutbox(self._own_link("raw beside"), declare, key, persistent=True, mandatory=False)
         self._outboxes.append(outbox)
         return outbox
 
