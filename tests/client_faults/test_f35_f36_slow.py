@@ -106,6 +106,14 @@ def session_of(reader: SlowReader) -> str:
     return str(json.loads(reader.frames[0])["session"])
 
 
+async def alone(gateway: GatewayProcess) -> None:
+    """The same questions to the gateway as beside the slow ones: they cost time as well."""
+    until_s = time.monotonic() + ALONE_S
+    while time.monotonic() < until_s:
+        await asyncio.to_thread(gateway.stats)
+        await asyncio.sleep(STEP_S)
+
+
 async def together(gateway: GatewayProcess, slow: list[SlowReader], deaf: list[SlowReader]) -> list[int]:
     """Until all of them are cut. The slow ones read 1 kB/s, but for a moment once each has had something skipped; all
     read to the end what was on its way when they were cut. Returns the gateway's memory without its histories."""
@@ -147,13 +155,13 @@ async def story(gateway: GatewayProcess) -> None:
     await asyncio.to_thread(gateway.publish, *STREAMS, interval_s=0.01)
     await asyncio.sleep(1.0)
     began_s = time.time()
-    await asyncio.sleep(ALONE_S)
+    await alone(gateway)
     joined_s = time.time()
     slow = [slow_reader(gateway.port) for _ in range(SLOW)]
     deaf = [slow_reader(gateway.port) for _ in range(DEAF)]
     memory = await together(gateway, slow, deaf)
     cut_s = time.time()
-    await asyncio.sleep(ALONE_S)
+    await alone(gateway)
     await asyncio.to_thread(gateway.ask, "stop publishing")
     stats = await asyncio.to_thread(gateway.stats)
     last = {name: stats["published"][f"{name}:FPT"] for name in ("trade", "depth")}

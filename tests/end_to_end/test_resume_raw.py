@@ -32,7 +32,7 @@ FOLLOWED = 2  # of the symbols by each client
 RATE = int(os.environ.get("RESUME_RATE", "5000"))  # messages a second, of all symbols
 BATCHES_PER_S = 50
 CUT_S = 5.0
-FLOWS_S = 3.0
+FLOWS_S = 1.5
 BACK_S_MAX = 40.0
 _TRADE = re.compile(rb'"s":"(S[0-9]{2})","n":([0-9]+)')
 
