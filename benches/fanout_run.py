@@ -72,12 +72,7 @@ class Outcome:
         return self.cpu_s / self.seconds
 
     def age_ms(self, share: float) -> float:
-        left = share * self.ages_us.total()
-        for age in sorted(self.ages_us):
-            left -= self.ages_us[age]
-            if left <= 0:
-                return (age + 100) / 1000
-        return 0.0
+        return share_ms(self.ages_us, share)
 
     def lines(self) -> str:
         rate = self.work.rate * self.work.seconds / self.published_s
@@ -91,6 +86,16 @@ class Outcome:
             f"  eligible {self.eligible:,} = delivered {self.delivered:,} + skipped {self.eligible - self.delivered:,}"
             f", clients not exact: {len(self.wrong)}, notices: {dict(self.notices) or 'none'}"
         )
+
+
+def share_ms(ages_us: Counter[int], share: float) -> float:
+    """A quantile of ages in steps of 100 µs, its upper edge in ms; 0 of nothing."""
+    left = share * ages_us.total()
+    for age in sorted(ages_us):
+        left -= ages_us[age]
+        if left <= 0:
+            return (age + 100) / 1000
+    return 0.0
 
 
 class Loads:

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -53,22 +53,18 @@ class Talker:
 
 
 class GatewayUnderTest:
-    def __init__(self, folder: Path, *, flush_ms: int = 10, workers: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, *, flush_ms: int = 10, extra: Mapping[str, str] | None = None) -> None:
         self.broker = PrivateRabbitMQ()
-        self._flush_ms, self._workers, self._folder = flush_ms, workers, folder
+        self._folder = folder
+        self._extra = {"MDDS_FLUSH_MS": str(flush_ms), "MDDS_PARTITIONS": "1", **(extra or {})}
         self.system: System
 
     def __enter__(self) -> GatewayUnderTest:
         self.broker.start()
-        self.system = System(
-            self._folder / "data", free_base_port(), bus=self.broker.url,
-            extra={"MDDS_FLUSH_MS": str(self._flush_ms), "MDDS_PARTITIONS": "1"},
-        )  # fmt: skip
+        self.system = System(self._folder / "data", free_base_port(), bus=self.broker.url, extra=self._extra)
         try:
             self.system.prepare()
             self.raise_limits()
-            for name in self._workers:
-                self.system.start(name, name)
             self.system.start("gateway", "run_gateway")
         except BaseException:
             self.__exit__(None, None, None)

@@ -1,0 +1,90 @@
+"""`bin/bench connections`: ten thousand authenticated, subscribed sockets on one gateway, and a heartbeat to all.
+
+Prints the time to accept, the memory of a connection, and what a heartbeat to everybody takes. Exits with 1 when a
+client was refused, closed, or did not get its heartbeats.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import resource
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benches.fanout_run import Loads, Work
+from benches.gateway_under_test import GatewayUnderTest, Talker, cpu_s
+
+HEARTBEATS = 2  # that everybody has to get
+SPARE_FILES = 512  # of the gateway, beside its clients' sockets
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit code: 0 when every client was served."""
+    parser = argparse.ArgumentParser(prog="bin/bench connections", description=__doc__)
+    parser.add_argument("--clients", type=int, default=10_000)
+    parser.add_argument("--symbols", type=int, default=5, help="that each client follows")
+    parser.add_argument("--load-processes", type=int, default=2, dest="processes")
+    parser.add_argument("--heartbeat-s", type=int, default=15)
+    options = parser.parse_args(arguments)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < options.clients + SPARE_FILES:
+        print(
+            f"the hard limit of open files is {hard}: {options.clients:,} clients need {options.clients + SPARE_FILES}"
+        )
+        return 2
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # the gateway inherits it
+    work = Work(options.clients, options.symbols, rate=1, seconds=1, universe=400, processes=options.processes)
+    with (
+        tempfile.TemporaryDirectory(prefix="mdds-bench-") as folder,
+        GatewayUnderTest(Path(folder), extra={"MDDS_HEARTBEAT_S": str(options.heartbeat_s)}) as under_test,
+    ):
+        under_test.until_listening()
+        spec = under_test.injected_into() | {"symbols": work.names, "rate": 1, "seconds": 1}
+        injector = Talker("benches.inject", json.dumps(spec))
+        try:
+            injector.hear()
+            under_test.until_known(work.names[-1])
+            return _measure(work, under_test, heartbeat_s=options.heartbeat_s)
+        finally:
+            injector.close()
+
+
+def _measure(work: Work, under_test: GatewayUnderTest, *, heartbeat_s: int) -> int:
+    process = under_test.process
+    memory, used, began = process.memory_info().rss, cpu_s(process), time.monotonic()
+    loads = Loads(
+        work, kind="websocket", port=under_test.port, path="/stream/v1", key=under_test.system.key, channel="trade"
+    )
+    try:
+        opened_s, cpu = time.monotonic() - began, cpu_s(process) - used
+        each_kib = (process.memory_info().rss - memory) / work.clients / 1024
+        took_ms = sorted(1000 * one for one in loads.took_s)
+        print(f"{platform.node()}: {work.clients:,} clients of {work.symbols} streams each")
+        print(
+            f"opened in {opened_s:.1f} s: {work.clients / opened_s:,.0f}/s, {1000 * cpu / work.clients:.2f} CPU ms each"
+            f"; subscribed after p50 {_share(took_ms, 0.5):.0f} ms, p99 {_share(took_ms, 0.99):.0f} ms\n"
+            f"memory of the gateway: {memory >> 20} MiB before, {each_kib:.1f} KiB a connection"
+        )
+        used, began = cpu_s(process), time.monotonic()
+        time.sleep(HEARTBEATS * heartbeat_s + 5)
+        idle = (cpu_s(process) - used) / (time.monotonic() - began)
+        report = loads.report()
+    finally:
+        loads.close()
+    beats = report["heartbeats"]
+    print(f"heartbeats: {sum(beats):,}, at least {min(beats)} to each; the gateway used {idle:.2f} cores meanwhile")
+    wrong = {"closed": report["closed"], "without heartbeats": sum(one < HEARTBEATS for one in beats)}
+    for name, count in wrong.items():
+        if count:
+            print(f"WRONG {count:,} clients {name}")
+    if report["notices"]:
+        print(f"notices: {dict(report['notices'])}")
+    return 1 if any(wrong.values()) else 0
+
+
+def _share(values: list[float], share: float) -> float:
+    return values[min(len(values) - 1, int(share * len(values)))]
