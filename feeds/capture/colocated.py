@@ -25,7 +25,6 @@ from feeds.capture.cursor import Cursor
 from feeds.capture.publisher import FeedPublisher
 from feeds.capture.raw_log import RawLog
 from feeds.capture.raw_stage import RawMessage
-from feeds.parser import checkpoint
 from feeds.parser.ownership import MARK, mark, own
 from feeds.parser.partition import CHECKPOINT_S, PartitionParser
 from feeds.parser.pipeline import LIVE, Pipeline
@@ -51,14 +50,14 @@ class ColocatedPartition(PartitionParser):
     def __init__(self, worker: ColocatedParser, pipeline: Pipeline, owner: str) -> None:
         super().__init__(worker.bus, pipeline, owner, replay=False, learned=worker.learn)
         self._turn = worker.turn
-        self._unsaved = 0
+        self._unsaved = False  # something came that is in no checkpoint
         self.call = f"{owner} {time.time_ns():x}"
         self.ready = asyncio.Event()
 
     async def take_direct(self, message: RawMessage, block: Block) -> None:
         """Parse a released block; the caller has the turn."""
         delivery = Direct(message.body, message.headers, self._generation, 0, block)
-        self._unsaved += 1
+        self._unsaved = True
         if self._in_order(delivery):
             await self._parse(delivery)
             if self.turns.held:
@@ -67,27 +66,13 @@ class ColocatedPartition(PartitionParser):
     async def keep(self) -> None:
         """A checkpoint of now, once all of it is confirmed; then what came through the queue is acknowledged."""
         if self._unsaved or self._unacked:
+            self._unsaved = False
             try:
-                await self._checkpoint()
+                await self._keep_state()
             except ConnectionError:
-                self._unsaved += 1
+                self._unsaved = True
                 raise
         await self._report_suspects()
-
-    async def _checkpoint(self) -> None:
-        async with self._turn:  # what is parsed is put into the outbox
-            last, generation = self._last, self._generation
-            pieces = checkpoint.pieces(self.pipeline, self.run_id, self.owner)
-            text = [next(pieces)]
-            self._unacked = self._unsaved = 0
-        for piece in pieces:
-            text.append(piece)
-            await asyncio.sleep(0)
-        await self.parsed_box.drained()
-        await self.dead_box.drained()
-        await self.bus.retain(self.key, "".join(text).encode())
-        if last is not None and generation == self._generation:
-            self.subscription.ack(last)
 
     async def _keep_checkpoints(self) -> None:
         """The worker's rounds do it."""

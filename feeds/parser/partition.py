@@ -296,17 +296,20 @@ class PartitionParser:
 
     async def _checkpoint(self) -> None:
         """Acknowledge what is parsed, once it is confirmed and kept."""
-        last, generation = self._last, self._generation
-        if last is None or not self._unacked:
-            return
-        pieces: list[str] = []
-        for piece in checkpoint.pieces(self.pipeline, self.run_id, self.owner):
-            pieces.append(piece)
-            if len(pieces) == 1:
-                self._unacked = 0  # what is parsed from here on is the next checkpoint's
+        if self._last is not None and self._unacked:
+            await self._keep_state()
+
+    async def _keep_state(self) -> None:
+        pieces = checkpoint.pieces(self.pipeline, self.run_id, self.owner)
+        async with self._turn:  # a message that waits for room in the outbox is not in what `drained` waits for
+            last, generation = self._last, self._generation
+            text = [next(pieces)]
+            self._unacked = 0  # what is parsed from here on is the next checkpoint's
+        for piece in pieces:
+            text.append(piece)
             await asyncio.sleep(0)
         await self.parsed_box.drained()
         await self.dead_box.drained()
-        await self.bus.retain(self.key, "".join(pieces).encode())
-        if generation == self._generation:
+        await self.bus.retain(self.key, "".join(text).encode())
+        if last is not None and generation == self._generation:
             self.subscription.ack(last)
