@@ -6,12 +6,17 @@ A test of the tests shows that the matching invariant says so.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from feeds.blocks import Block
 from feeds.bus.amqp.outbox import AmqpOutbox
 from feeds.bus.base import Delivery, Outgoing
 from feeds.capture import publisher
+from feeds.capture.colocated import ColocatedFeed
+from feeds.capture.cursor import Cursor
 from feeds.capture.publisher import FeedPublisher
+from feeds.capture.raw_log import RawLog
+from feeds.capture.raw_stage import RawMessage
 from feeds.parser.context import Context
 from feeds.parser.partition import PartitionParser
 from feeds.parser.pipeline import Pipeline
@@ -78,6 +83,21 @@ def cursor_before_confirm() -> None:
     publisher.CURSOR_INTERVAL_NS = 0
 
 
+def no_raw_log() -> None:
+    """A co-located publisher keeps nothing of what it released, and its cursor does not wait for the checkpoint."""
+    real = ColocatedFeed.take
+
+    async def take(way: ColocatedFeed, messages: Sequence[RawMessage], blocks: Sequence[Block], cursor: Cursor) -> None:
+        await real(way, messages, blocks, cursor)
+        way.publisher.passed(cursor)
+
+    def append(_log: RawLog, _messages: Sequence[RawMessage]) -> None:
+        """Nothing is written."""
+
+    ColocatedFeed.take = take  # type: ignore[method-assign]
+    RawLog.append = append  # type: ignore[method-assign]
+
+
 def drops_some() -> None:
     """The publisher forgets every 20th RAW message and takes it for confirmed."""
     real, numbers = AmqpOutbox.put, itertools.count(1)
@@ -106,7 +126,7 @@ def refuses_a_price() -> None:
 
 RULES = {
     rule.__name__: rule
-    for rule in (no_dedup, acknowledge_first, no_cursor, cursor_before_confirm, drops_some, refuses_a_price)
+    for rule in (no_dedup, acknowledge_first, no_cursor, cursor_before_confirm, no_raw_log, drops_some, refuses_a_price)
 }
 
 

@@ -124,7 +124,8 @@ class FeedPublisher:
             return
         left = RawLog(self.folder)
         end = left.cut()
-        messages = [Outgoing(*message) for message in left.read()]
+        # Partitions are a setting: there is no queue for those of a log of before that are gone.
+        messages = [Outgoing(*message) for message in left.read() if message.partition < self.feed.partitions]
         for message in messages[:-1]:
             await self._outbox.put(message)
         if messages:

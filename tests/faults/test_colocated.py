@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from testbed.evidence import published_gaps
+from testbed.evidence import drained, gather, published_gaps, violations
 from testbed.live_path import LivePath
+from testbed.rabbitmq import PrivateRabbitMQ
 from tests.faults.conftest import Started, assert_invariants, healed, records
 
 pytestmark = [pytest.mark.services]
@@ -68,10 +69,30 @@ def test_the_parser_of_its_own_gives_way_and_takes_over_again(live: Started) -> 
     assert_lossless(path)
 
 
-def test_the_broker_restarts_beneath_it(live: Started, rabbitmq: object) -> None:
+def test_without_the_log_a_kill_is_seen(live: Started) -> None:
+    """A test of the tests: what was released since the last checkpoint is gone, and its numbers are given again."""
+    path = live()
+    path.colocated = True
+    path.relay.start()
+    for name in ("capture", "publisher"):
+        path.start(name, broken="no_raw_log" if name == "publisher" else "")
+    for name in ("capture", "publisher"):
+        path.wait_ready(name)
+    path.start_exchange(rate=RATE)
+    path.flow_on(1_000)
+    change(path, colocated=True, killed=True)
+    path.flow_on(500)
+    path.end_exchange()
+    drained(path)
+    found = gather(path)
+    assert {text.split()[0].rstrip(":") for text in violations(path, found)} >= {"I5"}
+    assert any(len(texts) > 1 for texts in found.numbered.values())
+
+
+def test_the_broker_restarts_beneath_it(live: Started, rabbitmq: PrivateRabbitMQ) -> None:
     path = started(live, colocated=True, parsers=1)
-    rabbitmq.ctl("stop_app")  # type: ignore[attr-defined]
+    rabbitmq.ctl("stop_app")
     path.flow_on(300)
-    rabbitmq.ctl("start_app")  # type: ignore[attr-defined]
+    rabbitmq.ctl("start_app")
     path.flow_on(600)
     assert_lossless(path)
