@@ -12,7 +12,7 @@ from typing import Any
 from mdds_client import AsyncClient
 
 
-async def follow(spec: dict[str, Any], symbols: list[str], ages_us: Counter[int], ready: asyncio.Semaphore) -> None:
+async def follow(spec: dict[str, Any], symbols: list[str], *, ages_us: Counter[int], ready: asyncio.Semaphore) -> None:
     async with AsyncClient(spec["url"], spec["key"]) as client:
         subscription = await client.subscribe(spec["channel"], symbols, snapshot=False)
         ready.release()
@@ -25,7 +25,7 @@ async def run(spec: dict[str, Any]) -> None:
     ages_us: Counter[int] = Counter()
     ready = asyncio.Semaphore(0)
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(follow(spec, symbols, ages_us, ready)) for symbols in spec["symbols"]]
+        tasks = [group.create_task(follow(spec, symbols, ages_us=ages_us, ready=ready)) for symbols in spec["symbols"]]
         for _ in tasks:
             await ready.acquire()
         print("ready", flush=True)
