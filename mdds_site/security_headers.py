@@ -11,8 +11,10 @@ ADMIN_SCRIPT = "'unsafe-eval'"
 ADMIN_PATH = "/admin/"
 
 
-def policy(nonce: str, *, admin: bool) -> str:
-    """The policy's text. Styles may be inline (attributes set by charts), scripts only with the nonce."""
+def policy(nonce: str, *, admin: bool, connect: str = "") -> str:
+    """The policy's text. `connect`: an origin beside our own that scripts may open connections to.
+
+    Styles may be inline (attributes set by charts), scripts only with the nonce."""
     script = f"'self' 'nonce-{nonce}'" + (f" {ADMIN_SCRIPT}" if admin else "")
     parts = {
         "default-src": "'self'",
@@ -20,7 +22,7 @@ def policy(nonce: str, *, admin: bool) -> str:
         "style-src": "'self' 'unsafe-inline'",
         "img-src": "'self' data:",
         "font-src": "'self'",
-        "connect-src": "'self'",
+        "connect-src": f"'self' {connect}".strip(),
         "object-src": "'none'",
         "base-uri": "'none'",
         "form-action": "'self'",
@@ -30,7 +32,8 @@ def policy(nonce: str, *, admin: bool) -> str:
 
 
 def _finish(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-    text = policy(request.csp_nonce, admin=request.path.startswith(ADMIN_PATH))  # type: ignore[attr-defined]
+    connect = getattr(request, "csp_connect", "")  # a view's wish: the gateway, where it is not at our own address
+    text = policy(request.csp_nonce, admin=request.path.startswith(ADMIN_PATH), connect=connect)  # type: ignore[attr-defined]
     response.headers.setdefault("Content-Security-Policy", text)
     response.headers.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
     return response

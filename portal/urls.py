@@ -4,7 +4,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import path
 from django.views.generic import RedirectView
 
-from portal.views import access_check, exports, feeds, first_steps, login, replays, status
+from portal.views import access_check, exports, feeds, first_steps, login, market, replays, status
 
 app_name = "portal"
 
@@ -20,6 +20,8 @@ urlpatterns = [
     path("portal/replay/<int:job_id>/", replays.job_page, name="replay-job"),
     path("portal/replay/<int:job_id>/progress/", replays.progress_part, name="replay-progress"),
     path("portal/replay/<int:job_id>/cancel/", replays.cancel, name="replay-cancel"),
+    path("portal/market/", market.page, name="market"),
+    path("portal/market/token/", market.token, name="market-token"),
     path("portal/access/", access_check.page, name="access"),
     path("portal/export/<str:table>.csv", exports.table_csv, name="export"),
 ]

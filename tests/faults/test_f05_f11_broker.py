@@ -123,7 +123,7 @@ def test_f11_queue_deleted_with_what_was_confirmed_in_it(live: Started) -> None:
     path.wait_ready("parser-0")
     path.wait_until(lambda: path.stats("parser-0")["filled"] > 0, "the publisher went back")
     assert_lossless(path)
-    assert path.stats("parser-0")["jumps"] == 0
+    assert path.stats("parser-0")["jumps"] == 0, f"{path.log('parser-0')}\n{path.stats('parser-0')}"
 
 
 def test_f11_queue_deleted_and_its_publisher_killed(live: Started) -> None:
@@ -146,7 +146,7 @@ def test_f11_queue_deleted_and_its_publisher_killed(live: Started) -> None:
     path.wait_ready("parser-0")
     path.wait_until(lambda: path.stats("parser-0")["filled"] > 0, "the publisher went back")
     assert_lossless(path)
-    assert path.stats("parser-0")["jumps"] == 0
+    assert path.stats("parser-0")["jumps"] == 0, f"{path.log('parser-0')}\n{path.stats('parser-0')}"
 
 
 async def delete_queue(path: LivePath, partition: int, *, if_empty: bool = True) -> None:
