@@ -147,7 +147,7 @@ class Arbiter:
             return
         held = Held(rx_ns, line, capture_seq, data, _routing_key(data, head, msg_type, market) if self._keyed else b"")
         sequence = int(number)
-        if sequence == 0 or msg_type.decode() in UNCHECKED:
+        if sequence == 0 or msg_type.decode("latin-1") in UNCHECKED:
             counts.first += 1
             self._release(held)
             return
@@ -182,7 +182,7 @@ class Arbiter:
     def _stream(self, market: bytes, msg_type: bytes) -> Sequencer:
         stream = self.streams.get((market, msg_type))
         if stream is None:
-            name = (market.decode(), stream_of(market.decode(), msg_type.decode()))
+            name = (market.decode(), stream_of(market.decode(), msg_type.decode("latin-1")))
             stream = self.by_name.setdefault(name, Sequencer(*name))
             self.streams[market, msg_type] = stream
         return stream

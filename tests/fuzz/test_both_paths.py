@@ -11,6 +11,7 @@ from feeds.fix.reference import Record, reference_records
 from feeds.parser.translator import Translator
 from tests.feeds.test_reference import read
 from tests.feeds.valid_messages import Shape, shapes
+from tests.feeds.wire import framed, trade
 from tests.fuzz.both_paths import by_both
 from tests.fuzz.mutations import JUNK, traffic
 
@@ -45,6 +46,20 @@ def test_raw_bytes(datagrams: list[bytes]) -> None:
     assert layouts == general
     kept = sum(len(data) for _reason, _offset, data in layouts.dead)
     assert kept <= sum(len(data) for data in datagrams)
+
+
+NAMES = st.binary(min_size=1, max_size=4).filter(lambda name: b"\x01" not in name)
+
+
+@thorough
+@given(NAMES)
+def test_a_sound_frame_of_any_type_harms_nothing_else(name: bytes) -> None:
+    """A type need not be text; the messages beside it pass."""
+    rest = b"49=VNMGW\x0156=99999\x0134=1\x0152=20261120 02:15:00.123\x0130001=STO\x0120004=G1\x0155=VN000000FPT1\x01"
+    stranger = framed(b"35=" + name + b"\x01" + rest)
+    layouts, general, _ = by_both([trade(1), stranger, trade(2)])
+    assert layouts == general
+    assert sum('"ch":"trade"' in record for record in layouts.records) == 2
 
 
 @thorough
