@@ -27,7 +27,7 @@ from subscriptions.protocol import ProtocolError
 
 log = logging.getLogger(__name__)
 
-FILL_WAIT_S = 5.0  # for the history of a gateway that has just started; then a sub goes on without
+FILL_WAIT_S = 5.0  # a session, for the history of a gateway that has just started; then a sub goes on without
 
 
 class StreamConsumer(AsyncConsumer):  # type: ignore[misc]
@@ -38,6 +38,7 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]
         self.seat: Seat | None = None
         self.writer: asyncio.Task[None] | None = None
         self.entered = False
+        self.filled_by_s: float | None = None  # until when its subs wait for the history: once, not each anew
         try:
             await super().__call__(scope, receive, send)
         finally:
@@ -199,8 +200,11 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]
         a subscriber would take old records for new ones."""
         if self.layer.filled.is_set():
             return
+        now_s = asyncio.get_running_loop().time()
+        if self.filled_by_s is None:
+            self.filled_by_s = now_s + FILL_WAIT_S
         try:
-            await asyncio.wait_for(self.layer.filled.wait(), FILL_WAIT_S)
+            await asyncio.wait_for(self.layer.filled.wait(), max(0.0, self.filled_by_s - now_s))
         except TimeoutError:
             if operation.resume:
                 error = ProtocolError("FEED_DOWN", "the feed is not there yet: resume later", id=operation.id)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from testbed.system import System
-from tests.end_to_end.follower import Follower
+from tests.end_to_end.follower import Follower, Record
 from tests.end_to_end.traffic import Traffic
 from tests.end_to_end.truth import (
     difference,
@@ -103,16 +103,29 @@ def test_a_client_comes_back_to_a_restarted_gateway(
     assert first
     assert second
     assert order_faults(first) == order_faults(second) == []
-    expected, received = expected_keys(truth), received_keys([*first, *second])
+    # A gateway that starts reads the last 30 s again; a busy one answers before it is through. What comes again then,
+    # also from before this test, is the same, record by record, and goes on without a hole.
+    had = {place(record): record for record in first}
+    again = [record for record in second if place(record) in had]
+    assert all(record == had[place(record)] for record in again)
+    new = [r for r in second if place(r) not in had and r["m"] == "UPX" and r["rx"] >= truth[0].at_ns]
+    expected = expected_keys(truth)
+    received = received_keys([*first, *new])
     assert received - expected == Counter(), "nothing comes twice, nothing comes that was not sent"
     # What is missing was on its way while nobody was connected; every stream goes on behind it.
     missing = {(key.market, key.msg_type, key.sequence) for key in expected - received}
     times = [m.at_ns for m in truth if (m.market, m.msg_type, m.sequence) in missing]
-    assert times
-    assert stopped_ns - SKEW_NS < min(times)
-    assert max(times) < min(record["rx"] for record in second) + SKEW_NS
+    assert times or again
+    if times:
+        assert stopped_ns - SKEW_NS < min(times)
+        assert max(times) < min(record["rx"] for record in new) + SKEW_NS
     last = {(record["ch"], record["s"]): record["n"] for record in first}
-    assert all(record["n"] > last.get((record["ch"], record["s"]), 0) for record in second)
+    assert all(record["n"] > last.get((record["ch"], record["s"]), 0) for record in new)
+
+
+def place(record: Record) -> tuple[str, str, str, int]:
+    """A record's stream, epoch and number."""
+    return record["ch"], record["s"], record["ep"], record["n"]
 
 
 def wait_for_more(follower: Follower) -> None:
