@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from feeds.blocks import Block
 from feeds.bus.amqp.outbox import AmqpOutbox
 from feeds.bus.base import Delivery, Outgoing
 from feeds.capture import colocated, publisher
 from feeds.capture.colocated import ColocatedFeed
-from feeds.capture.cursor import Cursor
+from feeds.capture.going_back import GoingBack
 from feeds.capture.publisher import FeedPublisher
 from feeds.capture.raw_log import RawLog
 from feeds.capture.raw_stage import RawMessage
@@ -87,9 +87,9 @@ def no_raw_log() -> None:
     """A co-located publisher keeps nothing of what it released, and its cursor does not wait for the checkpoint."""
     real = ColocatedFeed.take
 
-    async def take(way: ColocatedFeed, messages: Sequence[RawMessage], blocks: Sequence[Block], cursor: Cursor) -> None:
-        await real(way, messages, blocks, cursor)
-        way.publisher.passed(cursor)
+    async def take(way: ColocatedFeed, *released: Any) -> None:
+        await real(way, *released)
+        way.publisher.passed(released[-1])
 
     def append(_log: RawLog, _messages: Sequence[RawMessage]) -> None:
         """Nothing is written."""
@@ -99,8 +99,18 @@ def no_raw_log() -> None:
     RawLog.append = append  # type: ignore[method-assign]
 
 
+def never_goes_back() -> None:
+    """The publisher does not hear a parser that asks for what the broker has lost."""
+
+    def asked(_back: GoingBack, *_request: object) -> None:
+        """Nothing is done."""
+
+    GoingBack.asked = asked  # type: ignore[method-assign]
+
+
 def drops_some() -> None:
-    """The publisher forgets every 20th RAW message and takes it for confirmed."""
+    """The publisher forgets every 20th RAW message, takes it for confirmed, and does not go back for it."""
+    never_goes_back()
     real, numbers = AmqpOutbox.put, itertools.count(1)
 
     async def put(outbox: AmqpOutbox, message: Outgoing, on_confirmed: Callable[[], None] | None = None) -> None:
@@ -127,7 +137,16 @@ def refuses_a_price() -> None:
 
 RULES = {
     rule.__name__: rule
-    for rule in (no_dedup, acknowledge_first, no_cursor, cursor_before_confirm, no_raw_log, drops_some, refuses_a_price)
+    for rule in (
+        no_dedup,
+        acknowledge_first,
+        no_cursor,
+        cursor_before_confirm,
+        never_goes_back,
+        no_raw_log,
+        drops_some,
+        refuses_a_price,
+    )
 }
 
 

@@ -74,7 +74,7 @@ def test_cursor_saved_before_the_confirm(live: Started, rabbitmq: PrivateRabbitM
         path.flow_on(500)
         path.kill("publisher")
         proxy.reset()
-        path.start("publisher")
+        path.start("publisher", broken="never_goes_back")  # it would find what the cursor forgot
         path.wait_ready("publisher")
         assert {"I2", "I4"} <= codes(path)
 
