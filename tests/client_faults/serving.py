@@ -22,11 +22,21 @@ from feeds.bus.base import Outgoing  # noqa: E402
 from subscriptions.entitlements import Limits  # noqa: E402
 from subscriptions.protocol import CHANNELS  # noqa: E402
 from tests.gateway import cast  # noqa: E402
+from tests.gateway import running as running_gateway  # noqa: E402
 from tests.gateway.running import RunningGateway, running  # noqa: E402
 
 LOOK_S = 0.005
 ROOMY = Limits(symbols=5_000, ops_per_s=10, queue_bytes=1_048_576, sessions=10_000)
 NARROW = Limits(symbols=50, ops_per_s=100, queue_bytes=131_072, sessions=10_000)
+
+
+class Keys(running_gateway.KeyTable):
+    """Beside the cast's: a key with room for many, and one with little. There before the gateway listens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.grants["roomy"] = cast.grant(cast.rule(CHANNELS), limits=ROOMY, key_id="roomy001", subscriber_id=8)
+        self.grants["narrow"] = cast.grant(cast.rule(CHANNELS), limits=NARROW, key_id="narrow01", subscriber_id=9)
 
 
 class Serving:
@@ -35,12 +45,6 @@ class Serving:
         self.published: dict[str, int] = {}
         self.lag_ms_max = 0.0
         self._publishing: asyncio.Task[None] | None = None
-
-    def sell(self) -> None:
-        """Beside the cast's: a key with room for many, and one with little."""
-        keys = self.gateway.keys
-        keys.grants["roomy"] = cast.grant(cast.rule(CHANNELS), limits=ROOMY, key_id="roomy001", subscriber_id=8)
-        keys.grants["narrow"] = cast.grant(cast.rule(CHANNELS), limits=NARROW, key_id="narrow01", subscriber_id=9)
 
     async def watch_the_loop(self) -> None:
         """How late a timer of the gateway's loop is at most."""
@@ -90,9 +94,9 @@ class Serving:
 
 
 def main(folder: str, port: str, host: str = "127.0.0.1") -> None:
+    running_gateway.KeyTable = Keys  # type: ignore[misc]
     with running(Path(folder), address=(host, int(port))) as gateway:
         serving = Serving(gateway)
-        serving.sell()
         asyncio.run_coroutine_threadsafe(serving.watch_the_loop(), gateway._loop)
         print(json.dumps({"port": gateway.server.port}), flush=True)
         for line in sys.stdin:

@@ -108,9 +108,13 @@ class Returning:
                     client = await LightClient.connect(self.port, heard.on_text, key="roomy")
                     if not client.ended.done():
                         client.send(op="sub", id=1, ch="trade", symbols=["FPT"])
-                        await until(lambda heard=heard: heard.records, "its first record")
-                        self.back_at = time.monotonic()
-                        return client
+                        # A gateway that is killed or overloaded ends the session: that client comes back once more.
+                        over = client.ended.done
+                        await until(lambda heard=heard, over=over: heard.records or over(), "its first record")
+                        if heard.records:
+                            self.back_at = time.monotonic()
+                            return client
+                        print(f"attempt {self.attempts} ended with {client.close_code}: {heard.controls[-1:]}")
             except OSError:
                 pass
             await asyncio.sleep(self.draw.uniform(0.1, 1.0))

@@ -35,7 +35,7 @@ def _alive(pid: int) -> bool:
 def test_rabbitmq_speaks_amqp_and_knows_its_vhost(rabbitmq: PrivateRabbitMQ) -> None:
     assert rabbitmq.url == f"amqp://mdds:mdds@127.0.0.1:{rabbitmq.port}/mdds"
     assert Path(f"/proc/{rabbitmq.pid}/comm").read_text().strip() == "beam.smp"
-    assert rabbitmq.ctl("list_vhosts", "name").split() == ["name", "mdds"]
+    assert "mdds" in rabbitmq.ctl("list_vhosts", "name").split()[1:]  # other tests of the session may have their own
 
 
 def test_rabbitmq_ctl_says_why_it_failed(rabbitmq: PrivateRabbitMQ) -> None:
