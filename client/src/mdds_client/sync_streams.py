@@ -28,13 +28,34 @@ class Caller(Protocol):
     def call(self, work: Coroutine[Any, Any, T]) -> T: ...
 
 
-class SyncSubscription:
+class _Records:
+    """An iterator over what a stream of the client's thread brings, a batch a call."""
+
+    def __init__(self, client: Caller, source: Subscription | Replay) -> None:
+        self._client = client
+        self._source = source
+        self._taken: deque[Record] = deque()
+
+    def __iter__(self) -> Iterator[Record]:
+        return self
+
+    def __next__(self) -> Record:
+        if not self._taken:
+            try:
+                self._taken.extend(self._client.call(self._source.batch()))
+            except ClientClosed:
+                raise StopIteration from None
+            if not self._taken:
+                raise StopIteration
+        return self._taken.popleft()
+
+
+class SyncSubscription(_Records):
     """Iterate it: `for record in subscription`."""
 
     def __init__(self, client: Caller, subscription: Subscription) -> None:
-        self._client = client
+        super().__init__(client, subscription)
         self._subscription = subscription
-        self._taken: deque[Record] = deque()
 
     @property
     def errors(self) -> tuple[SymbolError, ...]:
@@ -56,19 +77,6 @@ class SyncSubscription:
     @property
     def dropped(self) -> int:
         return self._subscription.dropped
-
-    def __iter__(self) -> Iterator[Record]:
-        return self
-
-    def __next__(self) -> Record:
-        if not self._taken:
-            try:
-                self._taken.extend(self._client.call(self._subscription.batch()))
-            except ClientClosed:
-                raise StopIteration from None
-            if not self._taken:
-                raise StopIteration
-        return self._taken.popleft()
 
     def set(self, **changes: Any) -> None:
         """Change it as it runs (`conflate_ms`, …); raises what the server refuses."""
@@ -154,31 +162,17 @@ class SyncBook:
         self._client.call(self._book.close())
 
 
-class SyncReplay:
+class SyncReplay(_Records):
     """Iterate it: `for record in replay`."""
 
     def __init__(self, client: Caller, replay: Replay) -> None:
-        self._client = client
+        super().__init__(client, replay)
         self._replay = replay
-        self._taken: deque[Record] = deque()
 
     @property
     def reply(self) -> dict[str, Any]:
         """What the server answered."""
         return self._replay.reply
-
-    def __iter__(self) -> Iterator[Record]:
-        return self
-
-    def __next__(self) -> Record:
-        if not self._taken:
-            try:
-                self._taken.extend(self._client.call(self._replay.batch()))
-            except ClientClosed:
-                raise StopIteration from None
-            if not self._taken:
-                raise StopIteration
-        return self._taken.popleft()
 
     def pause(self) -> None:
         self._client.call(self._replay.pause())
