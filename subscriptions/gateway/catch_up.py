@@ -34,7 +34,8 @@ class CatchUp:
         """Begin a follow where the client stands (`follow.at`, `follow.epoch`); the member hears what comes of it."""
         stream = follow.stream
         behind = self._source_number(follow) - stream.number
-        if stream.epoch and (follow.epoch != stream.epoch or behind > AHEAD_MAX):
+        ahead_max = 0 if stream.renumbered else AHEAD_MAX
+        if stream.epoch and (follow.epoch != stream.epoch or behind > ahead_max):
             return self._gap(member, follow, to=None, why="epoch")
         if not stream.epoch:
             follow.state, follow.answered = LATE, False  # whether anything is missing, its first record will say

@@ -9,13 +9,14 @@ another one; never per record. A member that is behind (`catch_up.py`) is in no 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from subscriptions.gateway.catch_up import CatchUp
 from subscriptions.gateway.following import LIVE_NOW, Began, Denied, Follow, Member, stream_name
 from subscriptions.gateway.heads import HEAD, LIVE, epoch_order, image_identity
 from subscriptions.gateway.history import ENTRY_BYTES, Histories, History
 from subscriptions.gateway.membership import Membership
+from subscriptions.gateway.origins import lasting
 from subscriptions.gateway.stream import Stream
 from subscriptions.gateway.variants import variant_of
 from subscriptions.gateway.views import SOURCE_CHANNEL, View
@@ -32,6 +33,7 @@ class Hub(Membership):
         self.catch_up = CatchUp(self)
         self.records_in = self.bytes_in = self.messages = 0
         self.unreadable = self.unheard = self.repeated = 0
+        self.on_renumbered: Callable[[Member], None] = lambda member: None  # a stream that it follows begins again
 
     def publish(self, body: bytes, origin: str = LIVE) -> int:
         """Hand the records of one PARSED message to everybody who follows them; how many records it held."""
@@ -58,7 +60,7 @@ class Hub(Membership):
             number = int(head[4])
             if head[5] != stream.epoch:
                 self._begin_epoch(origin, stream, head[5])
-            elif number <= stream.number and stream.ordered and not self._begins_again(stream):
+            elif number <= stream.number and stream.ordered and not self._begins_again(origin, stream):
                 self.repeated += 1
                 continue
             if head[8] != stream.market:
@@ -108,9 +110,11 @@ class Hub(Membership):
             self.delivered += variant.flush()
 
     def expect_restart(self, origin: str) -> None:
-        """A parser began a numbering from nothing: lower numbers of this epoch are no repetitions."""
-        for stream in self.origins.get(origin, {}).values():
-            stream.restarted = True
+        """A parser began a numbering from nothing: lower numbers of this epoch are no repetitions, late ones too."""
+        for name, streams in self.origins.items():
+            if name == origin or (origin == LIVE and lasting(name)):
+                for stream in streams.values():
+                    stream.restarted = True
 
     def keep_image(self, line: bytes) -> bool:
         """Warm up: take a last image from elsewhere, unless what is known of its stream is as new. No delivery."""
@@ -155,11 +159,17 @@ class Hub(Membership):
             self.refused += 1
         return stream
 
-    def _begins_again(self, stream: Stream) -> bool:
-        """Whether a number that was there before is the first of a new numbering (a parser that lost its state)."""
+    def _begins_again(self, origin: str, stream: Stream) -> bool:
+        """Whether a number that was there before is the first of a new numbering (a parser that lost its state): what
+        its followers hold is then of no use to them, and their numbers mean nothing here."""
         begins, stream.restarted = stream.restarted, False
         if begins:
             self._forget(stream)
+            stream.renumbered = lasting(origin)
+            if stream.renumbered:
+                found = self.followers(origin, stream, behind=True)
+                for member in {member.name: member for member, _ in found}.values():
+                    self.on_renumbered(member)
         return begins
 
     def _begin_epoch(self, origin: str, stream: Stream, epoch: bytes) -> None:

@@ -25,7 +25,7 @@ from subscriptions.gateway.admission import Admission
 from subscriptions.gateway.batches import Batches
 from subscriptions.gateway.catalog import Catalog
 from subscriptions.gateway.encodings import Frames, JsonFrames
-from subscriptions.gateway.following import stream_name
+from subscriptions.gateway.following import Member, stream_name
 from subscriptions.gateway.heads import LIVE, stream_key
 from subscriptions.gateway.hub import Hub
 from subscriptions.gateway.outbox import Outbox
@@ -85,6 +85,7 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
         self.clock_ns = clock_ns
         self.settings = GatewaySettings()
         self.hub = Hub()
+        self.hub.on_renumbered = self._lose_state
         self.catalog = Catalog(self.hub.symbols)
         self.seats: dict[str, Seat] = {}
         self.totals = Totals()
@@ -180,6 +181,12 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
         self.totals.closes[int(code)] += 1
         retry_after_ms = random.randint(*RETRY_AFTER_MS) if retry and code < 4400 else None
         seat.sink.cut(int(code), close_reason(error, retry_after_ms=retry_after_ms))
+
+    def _lose_state(self, member: Member) -> None:
+        """Who follows a stream whose numbers begin again comes back, and is told a gap where it resumes."""
+        seat = self.seats.get(member.name)
+        if seat is not None:
+            self.cut(seat, CloseCode.STATE_LOST, "STATE_LOST")
 
     def shut_down(self) -> None:
         """Tell every client to come back somewhere else, and take no new ones."""

@@ -19,7 +19,7 @@ IMAGES_MAX = 64  # (board, MsgType) pairs; past it: the oldest pair's image goes
 class Stream:
     __slots__ = (
         "channel", "epoch", "fanout", "first", "history", "images", "key", "late", "market", "number", "ordered",
-        "restarted", "symbol", "variants",
+        "renumbered", "restarted", "symbol", "variants",
     )  # fmt: skip
 
     def __init__(self, key: bytes, channel: str, symbol: str) -> None:
@@ -28,6 +28,7 @@ class Stream:
         # Every partition reports the end of a replay with a number of its own.
         self.ordered = not symbol.startswith("replay:")
         self.restarted = False  # the numbering may begin again within the epoch
+        self.renumbered = False  # it has: a number of this epoch that is ahead of ours is of the lost numbering
         self.epoch = b""
         self.market: bytes | None = None
         self.images: dict[Identity, bytes] = {}
