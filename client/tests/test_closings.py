@@ -91,6 +91,10 @@ def test_every_error_code_of_the_protocol_has_its_exception() -> None:
         "INTERNAL",
         "OVERLOADED",
         "SHUTDOWN",
+        "NOT_FOUND",
+        "CONFLICT",
+        "BANNED",
+        "TAKEN_OVER",
     )
     for code in codes:
         error = error_of(code, "words", retry_after_ms=5)

@@ -11,6 +11,7 @@ import re
 import struct
 import sys
 import termios
+from base64 import b64encode
 from decimal import Decimal
 from typing import Any
 
@@ -59,6 +60,12 @@ def test_other_channels_show_their_members_and_cannot_steer_the_terminal() -> No
     table = MarketTable(["index"])
     table.take(records({"ch": "index", "s": "VNINDEX", "code": "001", "value": 1800.25, "note": "a\x1b[31mb"}))
     assert drawn(table) == ["channel symbol n latest", "index VNINDEX 1 code=001 value=1800.25 note=a [31mb"]
+
+
+def test_a_raw_message_is_shown_by_its_fields() -> None:
+    table = MarketTable(["raw"])
+    table.take(records({"ch": "raw", "q": 41, "data": b64encode(b"8=FIX.4.4\x0135=X\x0134=41\x01").decode()}))
+    assert drawn(table)[1] == "raw FPT 1 8=FIX.4.4|35=X|34=41|"
 
 
 def test_more_symbols_than_lines_shows_those_that_moved_last() -> None:

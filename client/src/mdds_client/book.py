@@ -37,7 +37,8 @@ class Book:
         if isinstance(record, BookUpdate):
             return self._apply_update(record)
         held = self.record
-        if not self._is_ours(record) or (held is not None and held.epoch == record.epoch and record.n <= held.n):
+        old = held is not None and held.epoch == record.epoch and record.n <= held.n
+        if not self._is_ours(record) or (old and not self._is_renumbered(record, self.n)):
             return False
         self._show(record, record.bids, record.offers)
         return True
@@ -88,6 +89,8 @@ class Book:
     # --------------------------------------------------------------------------------------------- the book rule
     def _apply_update(self, record: BookUpdate) -> bool:
         is_snapshot = record.kind == "snap"
+        if record.epoch == self._epoch and self._is_renumbered(record, self._n):
+            self._epoch = None
         if not is_snapshot and record.epoch == self._epoch and record.n <= self._n:
             return False
         if is_snapshot:
@@ -115,6 +118,12 @@ class Book:
             return False
         self._show(record, board.bids, board.offers)
         return True
+
+    def _is_renumbered(self, record: Depth | BookUpdate, number: int) -> bool:
+        """Whether a low number is no repetition: its message was received later than the one of the high number. Then
+        the service lost its count and began again."""
+        received_ns = record.received_ns
+        return record.n < number and received_ns is not None and received_ns > (self.received_ns or received_ns)
 
     def _take_snapshot(self, record: BookUpdate) -> None:
         if record.epoch != self._epoch:

@@ -160,15 +160,15 @@ class AsyncClient:
         symbols: str | Iterable[str],
         *,
         start: Moment,
-        end: Moment,
+        end: Moment | None = None,
         **options: Unpack[ReplayOptions],
     ) -> Replay:
-        """Play the past again. Options: `speed` (1 as it was, 10 ten times faster, 0 as fast as it goes) and `then`
-        ("live" goes on with the live stream)."""
+        """Play the past again, to now without an `end`. Options: `speed` (1 as it was, 10 ten times faster, 0 as fast
+        as it goes), `then` ("live" goes on with the live stream) and `depth` (of `depth` and `book`)."""
         names = (symbols,) if isinstance(symbols, str) else tuple(dict.fromkeys(symbols))
         request = ReplayRequest(
-            channel, names, moment("start", start), moment("end", end), check_speed(options.get("speed", 1.0)),
-            options.get("then"),
+            channel, names, moment("start", start), None if end is None else moment("end", end),
+            check_speed(options.get("speed", 1.0)), options.get("then"), options.get("depth"),
         )  # fmt: skip
         return await self._granting.replay(await self._running().live(), request, on_gap=self._gap, leave=self._leave)
 

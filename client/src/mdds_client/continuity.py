@@ -58,6 +58,7 @@ class _Stream:
     numbers: set[int] | None = None  # what came while settling
     kinds: dict[Kind, int] | None = None  # of an image stream: the newest number of each kind
     conflated: bool = False  # what is missing since `base` was merged, not lost
+    anew: bool = False  # the server says that its numbering is another: the next number may be lower
 
 
 class Continuity:
@@ -82,6 +83,11 @@ class Continuity:
             return True
         if stream.epoch != record["ep"]:
             return self._new_epoch(stream, record)
+        if stream.anew and number <= stream.last:
+            self._known.pop(key, None)
+            self._begin(key, record)
+            return True
+        stream.anew = False
         if key[0] == "book":
             return self._book(stream, record)
         if isinstance(record.get("pn"), int):
@@ -109,6 +115,8 @@ class Continuity:
         ranges.append((first, end))
         del ranges[:-KNOWN_RANGES_MAX]
         self._report(Gap(channel, symbol, stream.epoch if stream else "", first, end, why, self._origin))
+        if stream is not None and why == "epoch":
+            stream.anew = True  # though the epoch of the new numbering may be called as the old one was
 
     def reconnected(self) -> None:
         """A new connection continues the streams with their last images, unless it says `resumed`."""

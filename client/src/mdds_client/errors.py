@@ -155,6 +155,14 @@ class FeedDown(DataError):
     code = "FEED_DOWN"
 
 
+class NotFound(DataError):
+    code = "NOT_FOUND"
+
+
+class Conflict(RequestError):
+    code = "CONFLICT"
+
+
 class Internal(ServerError):
     code = "INTERNAL"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from mdds_client.connection import Connection
 from mdds_client.continuity import Gap
-from mdds_client.errors import BadParam, ConnectionFailed, Internal, MddsError, RateLimit, RequestTimeout
+from mdds_client.errors import BadParam, ConnectionFailed, FeedDown, Internal, MddsError, RateLimit, RequestTimeout
 from mdds_client.parts import Part
 from mdds_client.replays import Replay, ReplayRequest
 from mdds_client.requests import SubscribeRequest, with_resume
@@ -19,6 +19,7 @@ from mdds_client.subscription import Subscription
 
 log = logging.getLogger("mdds_client")
 RATE_LIMIT_TRIES = 5
+FEED_DOWN_TRIES = 60  # a gateway that has just started has no feed yet: minutes, in steps of what it says
 
 
 class Granting:
@@ -154,12 +155,13 @@ async def _ask(connection: Connection, part: Part, *, operation: dict[str, Any])
             await connection.request(operation, on_reply=part.take_reply)
         except (ConnectionFailed, RequestTimeout):
             raise
-        except RateLimit as limit:
+        except (RateLimit, FeedDown) as later:
             tries += 1
-            if limit.retry_after_ms is not None and tries < RATE_LIMIT_TRIES:
-                await asyncio.sleep(limit.retry_after_ms / 1000)
+            tries_max = FEED_DOWN_TRIES if isinstance(later, FeedDown) else RATE_LIMIT_TRIES
+            if later.retry_after_ms is not None and tries < tries_max:
+                await asyncio.sleep(later.retry_after_ms / 1000)
                 continue
-            part.refused(limit)
+            part.refused(later)
         except MddsError as error:
             part.refused(error)
         return [error.error for error in part.errors]

@@ -14,7 +14,7 @@ from mdds_client.closings import Closing, Next, read_close, read_refusal, unreac
 from mdds_client.encodings import Frames
 from mdds_client.errors import ConnectionFailed, MddsError, error_of
 from mdds_client.frames import Control
-from mdds_client.settings import FRAME_BYTES_MAX, SUBPROTOCOLS, Settings, is_loopback
+from mdds_client.settings import FRAME_BYTES_MAX, SUBPROTOCOLS, Settings, is_loopback, stream_url
 from mdds_client.version import __version__
 
 FRAMES_QUEUED_MAX = 16  # past it the socket is not read any more and TCP pushes back on the server
@@ -32,7 +32,7 @@ class ConnectionEnded(Exception):
 async def open_socket(settings: Settings) -> ClientConnection:
     """Connect and negotiate; raises ConnectionEnded."""
     try:
-        socket = await connect(settings.url, **_arguments(settings))
+        socket = await connect(stream_url(settings), **_arguments(settings))
     except InvalidStatus as refused:
         response = refused.response
         body = bytes(response.body or b"").decode("utf-8", "replace")[:4096]

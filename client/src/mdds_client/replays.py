@@ -14,24 +14,27 @@ from mdds_client.subscription import BATCH_MAX, Subscription
 
 Control: TypeAlias = Literal["pause", "resume", "seek", "cancel"]
 Moment: TypeAlias = datetime | str
-SPEED_MAX = 10_000.0
+SPEED_MAX = 1_000.0  # the server's
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayRequest:
-    """What to play, checked. Times are ISO texts in UTC; `then` "live" goes on with the live stream."""
+    """What to play, checked. Times are ISO texts in UTC; `then` "live" goes on with the live stream. Without `end` it
+    ends now, or as long ago as the rights to the symbols are delayed."""
 
     channel: str
     symbols: tuple[str, ...]
     start: str
-    end: str
+    end: str | None = None
     speed: float = 1.0
     then: str | None = None
+    depth: int | str | None = None
 
     def operation(self) -> dict[str, Any]:
         operation: dict[str, Any] = {"op": "replay", "ch": self.channel, "symbols": list(self.symbols)}
-        operation |= {"start": self.start, "end": self.end, "speed": _whole(self.speed)}
-        return operation if self.then is None else {**operation, "then": self.then}
+        operation |= {"start": self.start, "speed": _whole(self.speed)}
+        rest = {"end": self.end, "then": self.then, "depth": self.depth}
+        return operation | {name: value for name, value in rest.items() if value is not None}
 
 
 class Replay:
@@ -52,6 +55,12 @@ class Replay:
     @property
     def sid(self) -> int:
         return int(self.reply["sid"])
+
+    @property
+    def end(self) -> str | None:
+        """The end of the range that is played, as the server granted it."""
+        end = self.reply.get("end")
+        return end if isinstance(end, str) else None
 
     @property
     def live(self) -> bool:

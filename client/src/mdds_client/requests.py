@@ -23,6 +23,7 @@ class SubscribeOptions(TypedDict, total=False):
     """The options of `subscribe`; what is left out is the server's default."""
 
     depth: int | Literal["full"] | None
+    exact_depth: bool
     boards: Iterable[str] | None
     fields: Literal["full", "lean"] | None
     timeliness: Literal["realtime", "delayed"] | None
@@ -38,6 +39,7 @@ class ReplayOptions(TypedDict, total=False):
 
     speed: float
     then: Literal["live"] | None
+    depth: int | Literal["full"] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class SubscribeRequest:
     conflate_ms: int | None = None
     on_slow: OnSlow = "wait"
     queue_max: int = QUEUE_MAX
+    exact_depth: bool = False
 
     def __post_init__(self) -> None:
         for name, values in (("channel", self.channels), ("symbols", self.symbols)):
@@ -64,6 +67,8 @@ class SubscribeRequest:
             raise BadParam('symbols: expected "*" alone or names only')
         if self.on_slow not in _ON_SLOW:
             raise BadParam(f"on_slow: expected one of {', '.join(_ON_SLOW)}, got {self.on_slow!r}")
+        if self.exact_depth and self.depth is None:
+            raise BadParam("exact_depth: only with a depth")
         if self.queue_max < 1:
             raise BadParam(f"queue_max: expected at least 1, got {self.queue_max}")
 
@@ -76,6 +81,8 @@ class SubscribeRequest:
         operation: dict[str, Any] = {"op": "sub", "ch": channel, "symbols": symbols, "snapshot": self.snapshot}
         if self.depth is not None and channel in ("depth", "book"):
             operation["depth"] = self.depth
+            if self.exact_depth:
+                operation["exact"] = True
         if self.boards:
             operation["boards"] = list(self.boards)
         for name in ("fields", "timeliness"):

@@ -29,6 +29,7 @@ class ClientOptions(TypedDict, total=False):
     on_notice: Callable[[dict[str, Any]], None] | None
     on_change: Callable[[Closing], bool] | None
     wait_for_server: bool
+    takeover: bool
     open_timeout_s: float
     request_timeout_s: float
     ssl_context: ssl.SSLContext | None
@@ -44,6 +45,7 @@ class Settings:
     `resume`: after a reconnect ask for what was missed (the default), or start again with the last images.
     `on_notice`: called with each notice and each unasked error of the server.
     `on_change`: asked when the server says "reconnect after a change" (4100-4199); True once the change is made.
+    `takeover`: over the limit of sessions, end this subscriber's oldest one instead of being refused.
     `wait_for_server`: an unreachable server at the start is waited for instead of raised.
     """
 
@@ -56,6 +58,7 @@ class Settings:
     on_notice: Callable[[dict[str, Any]], None] | None = None
     on_change: Callable[[Closing], bool] | None = None
     wait_for_server: bool = False
+    takeover: bool = False
     open_timeout_s: float = 15.0
     request_timeout_s: float = 10.0
     ssl_context: ssl.SSLContext | None = None
@@ -88,6 +91,15 @@ def api_url(settings: Settings) -> str:
         return settings.api_url.rstrip("/")
     parts = urlsplit(settings.url)
     return urlunsplit(("https" if parts.scheme == "wss" else "http", parts.netloc, "/api/v1", "", ""))
+
+
+def stream_url(settings: Settings) -> str:
+    """The address to connect to: with the wish to take over, which a key in a header cannot say otherwise."""
+    if not settings.takeover:
+        return settings.url
+    parts = urlsplit(settings.url)
+    query = f"{parts.query}&takeover=true" if parts.query else "takeover=true"
+    return urlunsplit(parts._replace(query=query))
 
 
 def is_loopback(url: str) -> bool:

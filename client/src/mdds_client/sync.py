@@ -117,7 +117,7 @@ class Client:
         symbols: str | Iterable[str],
         *,
         start: Moment,
-        end: Moment,
+        end: Moment | None = None,
         **options: Unpack[ReplayOptions],
     ) -> SyncReplay:
         """Play the past again (as AsyncClient.replay); iterate what is returned."""

@@ -81,7 +81,8 @@ def _add_replay(commands: Any) -> None:
     replay.add_argument("symbols", nargs="+", metavar="SYMBOL", help="a ticker")
     replay.add_argument("--ch", dest="channel", default="trade", metavar="CHANNEL", help="default: %(default)s")
     replay.add_argument("--start", required=True, metavar="TIME", help="ISO time, UTC unless it names a zone")
-    replay.add_argument("--end", required=True, metavar="TIME", help="ISO time, UTC unless it names a zone")
+    replay.add_argument("--end", metavar="TIME", help="ISO time, UTC unless it names a zone (default: now)")
+    replay.add_argument("--depth", type=_depth, metavar="LEVELS", help="levels of the book: 1, 3, 5, 10 or full")
     replay.add_argument(
         "--speed", type=_speed, default=1.0, metavar="X", help="1 as it was (default), 0 without pauses"
     )

@@ -24,7 +24,7 @@ from mdds_client.continuity import Gap
 from mdds_client.errors import MddsError
 from mdds_client.link import State, StateChange
 from mdds_client.replays import Replay
-from mdds_client.requests import SubscribeOptions
+from mdds_client.requests import ReplayOptions, SubscribeOptions
 from mdds_client.settings import client_settings
 from mdds_client.subscription import BATCH_MAX, Subscription
 
@@ -104,10 +104,9 @@ async def _stream(arguments: argparse.Namespace) -> int:
     async with client:
         source: Subscription | Replay
         if arguments.command == "replay":
+            options: ReplayOptions = {"speed": arguments.speed, "then": arguments.then, "depth": arguments.depth}
             times = {"start": arguments.start, "end": arguments.end}
-            source = await client.replay(
-                arguments.channel, arguments.symbols, **times, speed=arguments.speed, then=arguments.then
-            )
+            source = await client.replay(arguments.channel, arguments.symbols, **times, **options)
         else:
             source = await _subscribe(client, arguments)
             for refused in source.errors:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from mdds_client.book import MAIN_BOARD, Book
 from mdds_client.cli.exit_codes import printable
-from mdds_client.records import BookUpdate, Depth, Level, Number, Quote, Record, Trade
+from mdds_client.records import BookUpdate, Depth, Level, Number, Quote, Raw, Record, Trade
 
 ROWS_MAX = 5_000  # symbols kept; past it the one that was quiet the longest is forgotten
 _LEADING = frozenset({"ch", "s", "n", "ep", "job", "q", "m", "bd", "mt", "ts", "rx"})
@@ -120,11 +120,18 @@ class MarketTable:
         table.add_column("latest", overflow="ellipsis", no_wrap=True)
         for key in sorted(list(self._others)[-rows_max:]):
             record = self._others[key]
-            members = " ".join(f"{name}={record[name]}" for name in record if name not in _LEADING)
+            members = _latest_of(record)
             table.add_row(
                 Text(record.channel), Text(printable(record.symbol), "bold"), str(record.n), Text(printable(members))
             )
         return table
+
+
+def _latest_of(record: Record) -> str:
+    """A record's own members; of the exchange's message its fields."""
+    if isinstance(record, Raw):
+        return record.message.decode("utf-8", "replace").replace("\x01", "|")
+    return " ".join(f"{name}={record[name]}" for name in record if name not in _LEADING)
 
 
 def _take_trade(row: Row, trade: Trade) -> None:
