@@ -55,7 +55,9 @@ class Follower:
         self.checked = 0
 
     def take(self, record: bytes) -> None:
-        row = row_of(record)
+        self.take_row(row_of(record))
+
+    def take_row(self, row: Row) -> None:
         if row["kind"] == "snap":
             if self.epoch != row["ep"]:
                 self.n, self.epoch = Decimal(0), row["ep"]
