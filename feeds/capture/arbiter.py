@@ -21,18 +21,27 @@ RESET_DISTANCE = 1_000  # a number this far below the expected one, sent later, 
 RESET_IDLE_NS = 5_000_000_000  # `34=1` after this silence is a restarted source
 
 Emit = Callable[[Entry, int, bytes], None]  # entry, capture_seq, key (empty when there is one partition)
+LateStart = Callable[[str, str, int], None]  # market, stream, its first number
 
 
 class Arbiter:
-    """One feed's arbitration. `emit` receives released messages, `on_gap` declared gaps, `on_reset` a new epoch."""
+    """One feed's arbitration. `emit` receives released messages, `on_gap` declared gaps, `on_reset` a new epoch,
+    `on_late_start` streams that begin above 1, each before its first message."""
 
     def __init__(
-        self, feed: FeedConfig, emit: Emit, *, on_gap: Callable[[Gap], None], on_reset: Callable[[], None]
+        self,
+        feed: FeedConfig,
+        emit: Emit,
+        *,
+        on_gap: Callable[[Gap], None],
+        on_reset: Callable[[], None],
+        on_late_start: LateStart,
     ) -> None:
         self.feed = feed
         self.emit = emit
         self.on_gap = on_gap
         self.on_reset = on_reset
+        self.on_late_start = on_late_start
         self.lines = (LineCounts(), LineCounts())
         self.streams: dict[tuple[bytes, bytes], Sequencer] = {}
         self.by_name: dict[tuple[str, str], Sequencer] = {}
@@ -40,7 +49,6 @@ class Arbiter:
         self.gaps = 0
         self.missing = 0
         self.resets = 0
-        self.late_starts: list[tuple[str, str, int]] = []
         self._keyed = feed.partitions > 1
         self._recent: dict[bytes, int] = {}
         self._recent_old: dict[bytes, int] = {}
@@ -94,8 +102,7 @@ class Arbiter:
     def finish(self) -> None:
         """No more datagrams will come: declare what is open and release what waits."""
         for stream in self.by_name.values():
-            while stream.pending:
-                self._give_up(stream)
+            self._give_up_all(stream)
 
     def new_session(self) -> None:
         """A new session date: sequences may begin anew without an alarm."""
@@ -154,6 +161,8 @@ class Arbiter:
         stream = self._stream(market, msg_type)
         if self._restarts(stream, sequence, sent, rx_ns):
             self._restart(stream, sequence, rx_ns)
+        if stream.beginning and 0 < stream.expected - sequence < RESET_DISTANCE:
+            stream.expected = sequence  # the other line has lost it
         if sequence >= stream.expected:
             if not stream.hold(sequence, held):
                 counts.duplicate += 1
@@ -161,8 +170,11 @@ class Arbiter:
                 return
             counts.first += 1
             stream.last_sent = max(stream.last_sent, sent)
-            for released in stream.release():
-                self._release(released)
+            if not stream.beginning:
+                for released in stream.release():
+                    self._release(released)
+            elif sequence == 1:  # nothing comes before it
+                self._begin(stream)
             while len(stream.pending) >= self.feed.gap_messages_max:
                 self._give_up(stream)
         elif stream.holes.discard(sequence):
@@ -170,7 +182,7 @@ class Arbiter:
             self._emit_held(held)  # neither unique nor less missing: its range was published as a gap (I2)
         else:
             counts.duplicate += 1
-            counts.disagreed += 1
+            counts.disagreed += sequence >= stream.base  # below it nothing is known of what the other line said
 
     def _release(self, held: Held) -> None:
         self.unique += 1
@@ -203,12 +215,10 @@ class Arbiter:
         if stream.expected and not stream.may_restart:
             self.resets += 1
             for other in self.by_name.values():
-                while other.pending:
-                    self._give_up(other)
+                self._give_up_all(other)
                 other.may_restart = True
             self.on_reset()
-        if sequence > 1:
-            self.late_starts.append((stream.market, stream.stream, sequence))
+        self._give_up_all(stream)
         stream.restart(sequence)
         stream.last_rx_ns = rx_ns
         stream.last_sent = b""
@@ -219,7 +229,24 @@ class Arbiter:
             while stream.pending and now_ns - stream.waiting_since_ns > wait:
                 self._give_up(stream)
 
+    def _begin(self, stream: Sequencer) -> None:
+        """Nothing lower is waited for any more: the stream begins with what came."""
+        stream.beginning = False
+        stream.base = stream.expected
+        if stream.expected > 1:
+            self.on_late_start(stream.market, stream.stream, stream.expected)
+        for released in stream.release():
+            self._release(released)
+
+    def _give_up_all(self, stream: Sequencer) -> None:
+        while stream.pending:
+            self._give_up(stream)
+
     def _give_up(self, stream: Sequencer) -> None:
+        """The wait is over, for the beginning or for the lowest hole."""
+        if stream.beginning:
+            self._begin(stream)
+            return
         gap = stream.declare()
         self.gaps += 1
         self.missing += gap.count

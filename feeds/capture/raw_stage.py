@@ -50,7 +50,9 @@ class RawStage:
         self.drained_messages = 0
         self.epoch = 0
         self.journal_epoch = 0
-        self.arbiter = Arbiter(feed, self._emit, on_gap=self._on_gap, on_reset=self._on_reset)
+        self.arbiter = Arbiter(
+            feed, self._emit, on_gap=self._on_gap, on_reset=self._on_reset, on_late_start=self._on_late_start
+        )
         self._table = PartitionTable(feed.partitions)
         self._batches = [_Batch() for _ in range(feed.partitions)]
         self._out: list[RawMessage] = []
@@ -71,8 +73,6 @@ class RawStage:
             self._rx_ns = block.entries[-1][0]
             self._capture_seq = block.first_seq + len(block.entries) - 1
         self.arbiter.push(block)
-        if self.arbiter.late_starts:
-            self._say_late_starts()
 
     def look(self, now_ns: int) -> None:
         """Evaluate the feed's states; changes go out with the next messages."""
@@ -162,19 +162,18 @@ class RawStage:
         if self.monitor is not None:
             self.monitor.reset(self.epoch, self._rx_ns)
 
-    def _say_late_starts(self) -> None:
-        """Streams whose first message had a number above 1: what came before it may have been sent, nobody knows."""
-        began = self.feed.calendar.began
-        for market, stream, sequence in self.arbiter.late_starts:
-            where: dict[str, object] = {"market": market, "stream": stream, "from": 1, "to": sequence - 1}
-            self._broadcast(FLAG_STATE, {"event": "late_start", **where, "began": began(self._rx_ns, market)})
-            if self.monitor is not None:
-                self.monitor.late_start(f"{market}.{stream}", sequence, self._rx_ns)
-        self.arbiter.late_starts.clear()
+    def _on_late_start(self, market: str, stream: str, sequence: int) -> None:
+        """A stream's first message has a number above 1: what came before it may have been sent, nobody knows."""
+        where: dict[str, object] = {"market": market, "stream": stream, "from": 1, "to": sequence - 1}
+        began = self.feed.calendar.began(self._rx_ns, market)
+        self._broadcast(FLAG_STATE, {"event": "late_start", **where, "began": began})
+        if self.monitor is not None:
+            self.monitor.late_start(f"{market}.{stream}", sequence, self._rx_ns)
 
     def adopt(self, epoch: int) -> None:
         """Go on under the epoch of the other publisher of the pair, which saw a reset that we did not."""
         if epoch > self.epoch:
+            self.arbiter.finish()  # what waits came under the epoch of before
             self._flush_before_epoch()
             self.epoch = epoch
 
@@ -235,11 +234,12 @@ class RawStage:
 
     def _mark(self) -> None:
         """Tell every partition how far each stream is, over all of them: what the other publisher of the pair alone
-        has missed is then no gap and makes nothing suspect. A stream that may restart has no place yet."""
+        has missed is then no gap and makes nothing suspect. A stream that may restart, or has only just
+        begun, has no place yet."""
         new: list[tuple[str, str, int]] = []
         for name, stream in self.arbiter.by_name.items():
             released = stream.expected - 1
-            if not stream.may_restart and released > self._marked.get(name, 0):
+            if not stream.may_restart and not stream.beginning and released > self._marked.get(name, 0):
                 self._marked[name] = released
                 new.append((*name, released))
         if new:

@@ -3,6 +3,10 @@
 Theory: `expected` is the next number to release. A higher one waits in `pending` (bounded by the arbiter's
 `gap_messages_max`); the other line usually fills the hole. When the wait is over the hole becomes a gap: its range
 goes into `holes`, and a copy that still arrives is released late, out of order, and known as such.
+
+A stream that begins above 1 may have lost its first messages on one line only. So what comes first is held for the
+same wait (`beginning`), and a lower number that the other line brings meanwhile goes before it. Whoever begins at 1
+waits for nothing.
 """
 
 from __future__ import annotations
@@ -52,6 +56,8 @@ class Sequencer:
     waiting_since_ns: int = 0
     pending: dict[int, Held] = field(default_factory=dict)
     holes: Ranges = field(default_factory=Ranges)
+    beginning: bool = False  # held since its first message: `expected` is the lowest number that has come
+    base: int = 0  # the first number of this epoch; 0 when a cursor brought the rest
 
     def hold(self, sequence: int, held: Held) -> bool:
         """Keep a message that came too early; False when its number waits already."""
@@ -83,8 +89,9 @@ class Sequencer:
         return gap
 
     def restart(self, sequence: int) -> None:
-        """Begin anew at `sequence` (a reset, or a new epoch)."""
-        self.expected = sequence
+        """Begin anew at `sequence` (a reset, or a new epoch); above 1, wait for lower ones."""
+        self.expected = self.base = sequence
+        self.beginning = sequence > 1
         self.may_restart = False
         self.pending.clear()
         self.holes = Ranges()
@@ -94,7 +101,7 @@ class Sequencer:
         return [
             self.market,
             self.stream,
-            self.expected,
+            0 if self.beginning else self.expected,  # what is held is read again, and begins again
             self.may_restart,
             self.last_rx_ns,
             self.last_sent.decode("latin-1"),

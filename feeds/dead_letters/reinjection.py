@@ -75,6 +75,7 @@ def _raw(letter: DeadLetter, feed: FeedConfig, now_ns: int) -> list[RawMessage]:
     stage = RawStage(feed, LIVE, PUBLISHER)
     entry = (letter.rx_ns, letter.line, FLAG_MESSAGE, letter.data)
     stage.push(Block(feed.id, letter.epoch, letter.capture_seq, [entry]))
+    stage.finish()
     messages = []
     for raw in stage.drain():
         entries = [one for one in decode_block(raw.body)[0].entries if one[2] == FLAG_MESSAGE]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from feeds.blocks import FLAG_TRUNCATED
+from feeds.capture.sequencer import Sequencer
 from tests.feeds.data_path import feed_config
 from tests.feeds.transcript import Transcript
 from tests.feeds.wire import expected, heartbeat, message, trade
@@ -111,7 +112,8 @@ def test_streams_have_their_own_sequences() -> None:
     t = Transcript()
     foreign = message("MT", 50, (30001, "STO"), (55, "X"))
     t.at(1, "A", T[1], foreign, expected(2), expected(9, market="STX"), T[3])
-    assert t.take() == [(1, "A", 1), (1, "A", 50), (1, "A", 2), (1, "A", 9), (1, "A", 3)]
+    t.clock(2 + WAIT_MS)
+    assert t.take() == [(1, "A", 1), (1, "A", 2), (1, "A", 3), (1, "A", 50), (1, "A", 9)]
     assert set(t.arbiter.by_name) == {("STO", "market"), ("STO", "MT"), ("STX", "market")}
 
 
@@ -120,7 +122,8 @@ def test_limit_expansion_shares_the_market_stream_on_dvx_only() -> None:
     limits = ((20004, "G1"), (55, "F"), (1149, "1.0"), (1148, "1.0"))
     t.at(1, "A", trade(1, market="DVX"), message("MX", 2, (30001, "DVX"), *limits), trade(3, market="DVX"))
     t.at(2, "A", trade(1), message("MX", 7, (30001, "STO"), *limits), trade(2))
-    assert [event[2] for event in t.take()] == [1, 2, 3, 1, 7, 2]
+    t.clock(3 + WAIT_MS)
+    assert [event[2] for event in t.take()] == [1, 2, 3, 1, 2, 7]
     assert set(t.arbiter.by_name) == {("DVX", "market"), ("STO", "market"), ("STO", "MX")}
 
 
@@ -186,4 +189,61 @@ def test_finish_declares_what_is_open() -> None:
 def test_a_stream_that_begins_late_is_known() -> None:
     t = Transcript()
     t.at(1, "A", T[20], T[21])
-    assert (t.take(), t.arbiter.late_starts) == ([(1, "A", 20), (1, "A", 21)], [("STO", "market", 20)])
+    t.clock(1 + WAIT_MS)
+    assert (t.take(), t.late_starts) == ([], [])
+    t.clock(2 + WAIT_MS)
+    assert (t.take(), t.late_starts) == ([(1, "A", 20), (1, "A", 21)], [("STO", "market", 20)])
+
+
+def test_the_first_messages_lost_on_one_line_only() -> None:
+    """What the other line brings of the beginning, within the wait, goes before what came first."""
+    t = Transcript()
+    t.at(1, "A", T[4])
+    t.at(90, "B", T[3], T[2], T[4])
+    t.at(91, "A", T[6])
+    assert t.take() == []
+    t.clock(2 + WAIT_MS)
+    assert (t.take(), t.late_starts) == ([(90, "B", 2), (90, "B", 3), (1, "A", 4)], [("STO", "market", 2)])
+    t.at(210, "B", T[5], T[1])
+    assert t.take() == [(210, "B", 5), (91, "A", 6)]
+    assert (t.counts("B").duplicate, t.counts("B").disagreed) == (2, 0), "1 is older than the beginning"
+    assert (t.arbiter.gaps, t.arbiter.missing, t.arbiter.unique) == (0, 0, 5)
+
+
+def test_number_one_ends_the_wait() -> None:
+    t = Transcript()
+    t.at(1, "A", T[2], T[4])
+    t.at(3, "B", T[1])
+    assert (t.take(), t.late_starts) == ([(3, "B", 1), (1, "A", 2)], [])
+    t.at(4, "B", T[2], T[3])
+    assert t.take() == [(4, "B", 3), (1, "A", 4)]
+
+
+def test_a_beginning_is_bounded_by_count() -> None:
+    t = Transcript(feed_config(gap_messages_max=3))
+    t.at(1, "A", T[8], T[9])
+    assert t.take() == []
+    t.at(2, "A", T[10])
+    assert (t.take(), t.late_starts) == ([(1, "A", 8), (1, "A", 9), (2, "A", 10)], [("STO", "market", 8)])
+    t.at(3, "B", T[7])
+    assert t.take() == []
+
+
+def test_an_old_copy_is_not_of_the_beginning() -> None:
+    t = Transcript()
+    t.at(1, "A", trade(5_000))
+    t.at(2, "B", trade(3))
+    t.clock(2 + WAIT_MS)
+    assert (t.take(), t.late_starts) == ([(1, "A", 5_000)], [("STO", "market", 5_000)])
+
+
+def test_a_beginning_that_a_cursor_cut_begins_again() -> None:
+    t = Transcript()
+    t.at(1, "A", T[20])
+    (kept,) = (Sequencer.restore(stream.state()) for stream in t.arbiter.by_name.values())
+    again = Transcript()
+    again.arbiter.by_name["STO", "market"] = kept
+    again.at(1, "A", T[20])
+    again.at(2, "B", T[19])
+    again.clock(2 + WAIT_MS)
+    assert again.take() == [(2, "B", 19), (1, "A", 20)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.feeds.transcript import Event, Transcript
 from tests.feeds.wire import Pair, message
 
+BEGUN_MS = 300  # then nothing lower is waited for any more
 EARLY, LATER = "20261120 02:15:00.123", "20261120 04:00:00.000"
 
 
@@ -20,6 +21,7 @@ def numbers(events: list[Event]) -> list[object]:
 def started(*, at: int = 5_000) -> Transcript:
     t = Transcript()
     t.at(1, "A", tick(at - 1), tick(at))
+    t.clock(BEGUN_MS)
     t.take()
     return t
 
@@ -48,8 +50,11 @@ def test_an_old_copy_of_one_is_no_reset() -> None:
 
 def test_far_back_and_sent_later_is_a_reset() -> None:
     t = started(at=5_000)
-    t.at(2, "A", tick(100, LATER), tick(101, LATER))
-    assert numbers(t.take()) == ["reset", 100, 101]
+    t.at(2, "A", tick(101, LATER), tick(102, LATER))
+    t.at(3, "B", tick(100, LATER))
+    assert numbers(t.take()) == ["reset"]
+    t.clock(BEGUN_MS)
+    assert numbers(t.take()) == [100, 101, 102]
 
 
 def test_far_back_and_sent_earlier_is_an_old_copy() -> None:
@@ -69,7 +74,7 @@ def test_a_reset_gives_up_what_waits_and_lets_other_streams_restart() -> None:
     t.at(2, "A", tick(300, market="STX"), tick(5_002))
     t.at(3, "A", tick(1, LATER), tick(1, LATER, "STX"), tick(2, LATER, "STX"))
     assert t.take() == [
-        (2, "A", 300), ("gap", "STO.market", 5_001, 5_001, 1, 2), (2, "A", 5_002),
+        ("gap", "STO.market", 5_001, 5_001, 1, 2), (2, "A", 5_002), (2, "A", 300),
         ("reset",), (3, "A", 1), (3, "A", 1), (3, "A", 2),
     ]  # fmt: skip
     assert t.arbiter.resets == 1

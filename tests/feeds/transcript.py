@@ -23,9 +23,16 @@ class Transcript:
 
     feed: FeedConfig = field(default_factory=feed_config)
     events: list[Event] = field(default_factory=list)
+    late_starts: list[tuple[str, str, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.arbiter = Arbiter(self.feed, self._emit, on_gap=self._gap, on_reset=lambda: self.events.append(("reset",)))
+        self.arbiter = Arbiter(
+            self.feed,
+            self._emit,
+            on_gap=self._gap,
+            on_reset=lambda: self.events.append(("reset",)),
+            on_late_start=lambda *start: self.late_starts.append(start),
+        )
         self.capture_seq = 1
 
     def at(self, ms: int, line: str, *datagrams: bytes, flags: int = 0) -> None:
