@@ -107,7 +107,7 @@ class Arbiter:
     def new_session(self) -> None:
         """A new session date: sequences may begin anew without an alarm."""
         for stream in self.by_name.values():
-            stream.may_restart = True
+            stream.change_epoch()
 
     def oldest_waiting(self) -> int | None:
         """The lowest capture_seq that waits in a reorder buffer."""
@@ -211,12 +211,14 @@ class Arbiter:
         return stream.expected - sequence >= RESET_DISTANCE and sent > stream.last_sent
 
     def _restart(self, stream: Sequencer, sequence: int, rx_ns: int) -> None:
-        """The first message of a stream, or a reset: an unexplained one begins a new epoch for the whole feed."""
-        if stream.expected and not stream.may_restart:
+        """The first message of a stream, or a reset. One that the session does not explain, or that comes when streams
+        have gone on with their old numbers in this epoch, begins a new epoch for the whole feed."""
+        streams = self.by_name.values()
+        if stream.expected and not (stream.may_restart and not any(one.went_on for one in streams)):
             self.resets += 1
-            for other in self.by_name.values():
+            for other in streams:
                 self._give_up_all(other)
-                other.may_restart = True
+                other.change_epoch()
             self.on_reset()
         self._give_up_all(stream)
         stream.restart(sequence)

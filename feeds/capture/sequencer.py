@@ -58,6 +58,17 @@ class Sequencer:
     holes: Ranges = field(default_factory=Ranges)
     beginning: bool = False  # held since its first message: `expected` is the lowest number that has come
     base: int = 0  # the first number of this epoch; 0 when a cursor brought the rest
+    went_on_from: int = 0  # what was expected when the epoch changed
+
+    @property
+    def went_on(self) -> bool:
+        """Whether the old numbers went on in this epoch, so that beginning anew in it would give them twice."""
+        return self.may_restart and self.expected > self.went_on_from
+
+    def change_epoch(self) -> None:
+        """From here the numbers may begin anew."""
+        self.may_restart = True
+        self.went_on_from = self.expected
 
     def hold(self, sequence: int, held: Held) -> bool:
         """Keep a message that came too early; False when its number waits already."""
@@ -106,11 +117,12 @@ class Sequencer:
             self.last_rx_ns,
             self.last_sent.decode("latin-1"),
             [list(r) for r in self.holes],
+            self.went_on_from,
         ]
 
     @classmethod
     def restore(cls, state: list[object]) -> Sequencer:
-        market, stream, expected, may_restart, last_rx_ns, last_sent, holes = state
+        market, stream, expected, may_restart, last_rx_ns, last_sent, holes, *rest = state
         return cls(
             market=str(market),
             stream=str(stream),
@@ -119,4 +131,5 @@ class Sequencer:
             last_rx_ns=int(str(last_rx_ns)),
             last_sent=str(last_sent).encode("latin-1"),
             holes=Ranges([(int(a), int(b)) for a, b in holes]),  # type: ignore[attr-defined]
+            went_on_from=int(str(rest[0] if rest else expected)),  # a cursor of before this was kept has none
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from feeds.capture.sequencer import Sequencer
 from tests.feeds.transcript import Event, Transcript
 from tests.feeds.wire import Pair, message
 
@@ -93,3 +94,25 @@ def test_a_stream_that_goes_on_over_a_new_session_goes_on() -> None:
     t.at(2, "A", tick(5_001), tick(5_003))
     t.at(3, "B", tick(5_002))
     assert numbers(t.take()) == [5_001, 5_002, 5_003]
+
+
+def test_a_stream_that_goes_on_and_then_begins_anew_gets_an_epoch() -> None:
+    """Its new numbers would be the old copies of those that went on after midnight."""
+    t = started(at=5_000)
+    t.arbiter.new_session()
+    t.at(400, "A", tick(5_001), tick(5_002))
+    t.at(401, "A", tick(1, LATER, "STX"))
+    assert numbers(t.take()) == [5_001, 5_002, 1], "STX is new"
+    t.at(402, "A", tick(1, LATER), tick(2, LATER))
+    t.at(403, "A", tick(1, "20261120 05:00:00.000", "STX"))
+    assert numbers(t.take()) == ["reset", 1, 2, 1]
+    assert t.arbiter.resets == 1
+
+
+def test_a_cursor_knows_what_went_on() -> None:
+    t = started(at=5_000)
+    t.arbiter.new_session()
+    t.at(400, "A", tick(5_001))
+    (kept,) = (Sequencer.restore(stream.state()) for stream in t.arbiter.by_name.values())
+    assert kept.went_on
+    assert not Sequencer.restore(kept.state()[:7]).went_on, "written before it was kept"
