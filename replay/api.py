@@ -31,6 +31,7 @@ class ReplayAsked(Schema):
     speed: float = 1.0
     feed: str | None = None
     symbols: list[str] = []
+    paused: bool = False
 
 
 class ReplayRow(Schema):
@@ -68,7 +69,8 @@ class SeekAsked(Schema):
 
 @router.post("/replays", response={201: ReplayRow}, summary="Replay a range")
 def submit(request: HttpRequest, asked: ReplayAsked) -> ReplayRow:
-    """Follow it on a socket: `{"op":"sub",…,"origin":"replay:<id>"}`. The feed is named, or the one of the symbols."""
+    """Follow it on a socket: `{"op":"sub",…,"origin":"replay:<id>"}`. The feed is named, or the one of the symbols.
+    With `paused` it waits for its followers, until `resume`."""
     grant = require_scope(require_key(grant_of(request)), "replay")
     wanted = ReplayRequest(_feed(asked), _aware(asked.start), _aware(asked.end), asked.speed, tuple(asked.symbols))
     owner = _owner(grant.subscriber_id)
@@ -76,7 +78,10 @@ def submit(request: HttpRequest, asked: ReplayAsked) -> ReplayRow:
         job = submit_for(wanted, owner, data_dir=edges().data_dir, now=timezone.now())
     except ReplayRefused as refusal:
         raise ApiError(refusal.code, str(refusal)) from None
-    tasks.enqueue(job)
+    if not asked.paused:
+        tasks.enqueue(job)
+    elif jobs.pause(job.pk):
+        job.refresh_from_db()
     return _row(job)
 
 

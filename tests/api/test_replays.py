@@ -56,6 +56,15 @@ def test_pause_resume_and_seek(remembering: Served, sent: list[int]) -> None:
     assert refusal_of(remembering.ask("post", f"replays/{job}/seek", data={"to": END})) == (422, "BAD_PARAM")
 
 
+def test_a_replay_that_begins_paused_waits_for_its_followers(remembering: Served, sent: list[int]) -> None:
+    response = remembering.ask("post", "replays", "alice", {"start": START, "end": END, "feed": "STO", "paused": True})
+    job = response.json()
+    assert (response.status_code, job["state"], sent) == (201, "paused", [])
+    assert jobs.queued() == []
+    assert remembering.ask("post", f"replays/{job['id']}/resume").json()["state"] == "queued"
+    assert sent == [job["id"]]
+
+
 def test_another_subscribers_replay_does_not_exist(remembering: Served) -> None:
     job = submit(remembering)
     assert remembering.refusal(f"replays/{job}", "bob") == (404, "NOT_FOUND")
