@@ -197,14 +197,15 @@ class ColocatedParser(ParserWorker):
     async def _round(self) -> None:
         """Checkpoints of all partitions; then the cursors and logs move up to where it began."""
         async with self.turn:
-            cuts = [way.cut() for way in self.ways]
+            ways = list(self.ways)  # a feed that is added meanwhile is the next round's
+            cuts = [way.cut() for way in ways]
             held = any(partition.turns.held for partition in self.partitions)
         for partition in self.partitions:
             await partition.keep()
-        for way in self.ways:
+        for way in ways:
             await way.publisher.drained()
         if not held:  # what is held is in no checkpoint
-            for way, cut in zip(self.ways, cuts, strict=True):
+            for way, cut in zip(ways, cuts, strict=True):
                 way.kept(*cut)
 
 
