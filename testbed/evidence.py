@@ -1,26 +1,27 @@
-"""Gathers what a run of `LivePath` left everywhere, and holds it against the invariants."""
+"""Gathers what a run left everywhere, and holds it against the invariants."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import aio_pika
 
-from feeds.blocks import FLAG_GAP, FLAG_MESSAGE, FLAG_UNFRAMED, Block, Entry, decode_block
+from feeds.blocks import FLAG_UNFRAMED, Block, Entry, decode_block
 from feeds.bus.amqp import AmqpBus
 from feeds.bus.amqp.topology import Topology
+from feeds.config import FeedConfig
 from feeds.dead_letters.choice import letters_of
 from feeds.parser.dead_letter import DeadLetter
 from feeds.simulator.truth import TruthMessage, TruthReader, digest_of
 from subscriptions.gateway.spans import Spans
+from testbed.eras import Era, epochs_fall_where_eras_do, eras_of
 from testbed.invariants import arbitration, lines, parsing
-from testbed.invariants.arbitration import Passed
-from testbed.invariants.identity import Identity, identity_of, is_heartbeat
+from testbed.invariants.identity import identity_of, is_heartbeat
 from testbed.live_path import LivePath
 from testbed.reference_path import journal_blocks, raw_of, records_of, replayed
 from testbed.relay import OUT, read_log
@@ -32,6 +33,14 @@ IDLE_S = 0.3
 
 # By (partition, run, record number) of PARSED the texts that were published under it: one, however often.
 Numbered = defaultdict[tuple[str | int, str | int, int], set[str]]
+
+
+class Run(Protocol):
+    """Where the evidence is from: of `LivePath` or `InProcessPath`."""
+
+    folder: Path  # with relay.log
+    feed: FeedConfig
+    outages: list[tuple[int, int]]
 
 
 @dataclass
@@ -49,22 +58,11 @@ class Evidence:
     backlog_bytes: int = 0
     publisher: dict[str, Any] = field(default_factory=dict)
     numbered: Numbered = field(default_factory=lambda: defaultdict(set))
+    eras: dict[bytes, int] = field(default_factory=dict)  # by a message's bytes; without one it is of era 0
 
     @property
     def journal(self) -> list[Entry]:
         return [entry for block in self.blocks for entry in block.entries]
-
-    def passed(self) -> Passed:
-        found = Passed()
-        for block in self.raw:
-            for _rx, _line, flags, data in block.entries:
-                if flags == FLAG_MESSAGE and (identity := identity_of(data)) is not None:
-                    found.ids[identity] += 1
-                elif flags == FLAG_GAP:
-                    gap = json.loads(data)
-                    numbers = found.gaps.setdefault((gap["market"], gap["stream"]), set())
-                    numbers.update(range(gap["from"], gap["to"] + 1))
-        return found
 
 
 async def make_tap(path: LivePath) -> None:
@@ -180,40 +178,45 @@ async def _tapped(path: LivePath) -> list[bytes]:
     return bodies
 
 
-def violations(path: LivePath, found: Evidence) -> list[str]:
+def violations(run: Run, found: Evidence) -> list[str]:
     """Every invariant that the data path alone can show: I1 to I5, I7, I8, I13, I14."""
-    journaled = Counter(filter(None, (identity_of(data) for _, _, _, data in found.journal)))
-    passed = found.passed()
-    late = frozenset(i for i in passed.ids if i.sequence in passed.gaps.get((i.market, i.stream), ()))
-    records = [json.loads(text) for text in found.records]
+    eras = eras_of(found)
     return [
-        *line_violations(path, found),
-        *arbitration.spans_add_up(journaled, passed),
-        *arbitration.journaled_is_confirmed(journaled, passed, backlog_bytes=found.backlog_bytes),
-        *arbitration.losses_have_events(
-            arbitration.holes(journaled, arbitration.numbers_of(passed.ids)), published_gaps(records)
-        ),
-        *parsing.every_id_has_one_outcome(passed.ids, records, dead=_dead_ids(found.dead), late=late),
+        *line_violations(run, found),
+        *([f"I4: {found.backlog_bytes} bytes unconfirmed after the run"] if found.backlog_bytes else []),
+        *(text for era in eras for text in era_violations(era)),
         *unframed_are_dead(found),
-        *parsing.streams_keep_their_order(records, late),
-        *state_violations(path, found, passed, late=late),
-        *parsing.replays_are_identical(replayed(found.blocks, path.feed), replayed(found.blocks, path.feed)),
+        *(epochs_fall_where_eras_do(eras) or state_violations(run, found, eras)),
+        *parsing.replays_are_identical(replayed(found.blocks, run.feed), replayed(found.blocks, run.feed)),
         *([f"I5: {found.lost_records} records missing in the PARSED stream"] if found.lost_records else []),
     ]
 
 
-def line_violations(path: LivePath, found: Evidence) -> list[str]:
+def era_violations(era: Era) -> list[str]:
+    """What holds by identities: I2, I4, I5, I7, I13."""
+    passed, late = era.passed, era.late
+    missing = arbitration.holes(era.journaled, arbitration.numbers_of(passed.ids))
+    return [
+        *arbitration.spans_add_up(era.journaled, passed),
+        *arbitration.journaled_is_confirmed(era.journaled, passed, backlog_bytes=0),
+        *arbitration.losses_have_events(missing, published_gaps(era.records)),
+        *parsing.every_id_has_one_outcome(passed.ids, era.records, dead=era.dead, late=late),
+        *parsing.streams_keep_their_order(era.records, late),
+    ]
+
+
+def line_violations(run: Run, found: Evidence) -> list[str]:
     """I1 and I3."""
-    rows = list(read_log(path.folder / "relay.log"))
+    rows = list(read_log(run.folder / "relay.log"))
     texts: list[str] = []
     for n, sums in enumerate(found.sums):
         forwarded = [(row.at_ns, row.digest) for row in rows if row.line == n and row.what == OUT]
         digests = [digest_of(data) for _, line, _, data in found.journal if line == n]
         matched = lines.match(forwarded, digests)
-        away = sum(lines.within(path.outages, at_ns) for _, at_ns in matched.missing)
+        away = sum(lines.within(run.outages, at_ns) for _, at_ns in matched.missing)
         drops = found.kernel_drops[n]
         texts += lines.every_datagram_is_accounted(sums, journaled=len(digests), kernel_drops=drops, in_outages=away)
-        texts += lines.journal_is_what_arrived(sums.name, matched, outages=path.outages, kernel_drops=drops)
+        texts += lines.journal_is_what_arrived(sums.name, matched, outages=run.outages, kernel_drops=drops)
     return texts
 
 
@@ -236,22 +239,10 @@ def published_gaps(records: list[dict[str, Any]]) -> arbitration.Numbers:
     return gaps
 
 
-def state_violations(path: LivePath, found: Evidence, passed: Passed, *, late: frozenset[Identity]) -> list[str]:
+def state_violations(run: Run, found: Evidence, eras: list[Era]) -> list[str]:
     """I8: the reference reads the truth log's messages that came in time, in the exchange's order."""
-    rows: list[Entry] = []
-    for message in found.truth:
-        identity = identity_of(message.data or b"")
-        if identity is not None and identity in passed.ids and identity not in late:
-            rows.append((message.at_ns, 0, FLAG_MESSAGE, message.data or b""))
-    epochs = {block.epoch for block in found.raw}
-    if len(epochs) != 1:
-        return [f"I8: one epoch expected, found {sorted(epochs)}"]
-    expected = records_of(rows, feed=path.feed, epoch=epochs.pop())
+    expected = records_of(((min(era.epochs), era.in_time) for era in eras if era.epochs), run.feed)
     return parsing.state_is_the_references(parsing.state_of(found.records), parsing.state_of(expected))
-
-
-def _dead_ids(letters: list[DeadLetter]) -> list[Identity]:
-    return [identity for letter in letters if (identity := identity_of(letter.data)) is not None]
 
 
 def datagrams_made(found: Evidence) -> int:

@@ -28,13 +28,15 @@ def journal_blocks(folder: Path) -> list[Block]:
         found += blocks
 
 
-def records_of(entries: Iterable[Entry], *, feed: FeedConfig, epoch: int) -> list[str]:
-    """The records of messages that are unique and in order, by one parser."""
+def records_of(eras: Iterable[tuple[int, Iterable[Entry]]], feed: FeedConfig) -> list[str]:
+    """The records of messages that are unique and in order, by one parser; an epoch after the other."""
     pipeline = Pipeline(0, {}, translator=Translator(), counts=ParserCounts())
-    rows, records = list(entries), list[str]()
-    for at in range(0, len(rows), BLOCK_ENTRIES):
-        block = Block(feed.id, epoch, at + 1, rows[at : at + BLOCK_ENTRIES])
-        records += pipeline.feed(block, "live", feed.name).records
+    records: list[str] = []
+    for epoch, entries in eras:
+        rows = list(entries)
+        for at in range(0, len(rows), BLOCK_ENTRIES):
+            block = Block(feed.id, epoch, at + 1, rows[at : at + BLOCK_ENTRIES])
+            records += pipeline.feed(block, "live", feed.name).records
     return records
 
 

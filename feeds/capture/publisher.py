@@ -183,6 +183,8 @@ class FeedPublisher:
                 self.stage.push(block)
                 self.skew.look(block)
         now = time.time_ns()
+        if now < self._flushed_ns:  # the clock was set back: no flush waits until it is that late again
+            self._flushed_ns = self._counted_ns = self._saved_ns = 0
         if not blocks:
             self.stage.tick(now)
         if not 0 <= now - self.now_ns < LOOK_NS:

@@ -31,3 +31,7 @@ class Sequences:
     def reset(self) -> None:
         """A new trading day: every counter starts at 1 again."""
         self._last = dict.fromkeys(self._last, 0)
+
+    def go_back(self, count: int) -> None:
+        """A fault: every counter jumps back by `count`, to 1 at most."""
+        self._last = {stream: max(0, last - count) for stream, last in self._last.items()}
