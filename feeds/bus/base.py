@@ -114,6 +114,13 @@ class Bus(Protocol):
     def consume_raw(self, partition: int, *, replay: bool = False) -> Subscription:
         """One partition of RAW, single active consumer; unacknowledged messages come again."""
 
+    def follow_raw(self, name: str, on_bound: Callable[[], None]) -> Subscription:
+        """A copy of all RAW, live, beside and replays, from when `on_bound` is called. Bound: 64 MiB waiting, then the
+        oldest are dropped (message numbers show it).
+
+        `on_bound` is called again after a reconnect: what was published in between went to nobody's queue.
+        """
+
     def consume_parsed(self, name: str, on_reconnect: Callable[[], None] | None = None) -> Subscription:
         """All of PARSED, live and replays. Bound: 64 MiB waiting, then the oldest are dropped (`dropped`).
 
@@ -139,6 +146,7 @@ class Bus(Protocol):
 OUTBOX_BYTES_MAX = 64 << 20
 PARSED_QUEUE_BYTES_MAX = 64 << 20
 RAW_QUEUE_BYTES_MAX = 256 << 20
+RAW_FOLLOWED_BYTES_MAX = 64 << 20
 DEAD_BYTES_MAX = 64 << 20
 DEAD_DAYS_MAX = 30
 

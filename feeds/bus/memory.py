@@ -17,6 +17,7 @@ from feeds.bus.base import (
     DEAD_DAYS_MAX,
     OUTBOX_BYTES_MAX,
     PARSED_QUEUE_BYTES_MAX,
+    RAW_FOLLOWED_BYTES_MAX,
     BusCounts,
     Delivery,
     Outgoing,
@@ -140,6 +141,7 @@ class MemoryBus:
         self._dead = DeadLetterFiles(data_dir / "dead_letters", bytes_max=DEAD_BYTES_MAX, days_max=DEAD_DAYS_MAX)
         self._raw: dict[tuple[int, bool], MemorySubscription] = {}
         self._parsed: dict[str, MemorySubscription] = {}
+        self._raw_followers: dict[str, MemorySubscription] = {}
         self._kept: deque[Outgoing] = deque()  # live PARSED, for refetches; past its bound the oldest go
         self._kept_bytes = 0
 
@@ -147,17 +149,18 @@ class MemoryBus:
         self._folder.mkdir(parents=True, exist_ok=True)
 
     async def close(self) -> None:
-        for subscription in [*self._raw.values(), *self._parsed.values()]:
+        for subscription in [*self._raw.values(), *self._parsed.values(), *self._raw_followers.values()]:
             subscription.closed = True
 
     def raw_outbox(self, *, replay: bool = False) -> MemoryOutbox:
         def deliver(message: Outgoing, on_confirmed: OnConfirmed) -> None:
             self._queue(message.partition, replay).push(message, on_confirmed)
+            self._copy_raw(message, None)
 
         return MemoryOutbox(deliver, self.counts, confirms=True)
 
     def beside_outbox(self) -> MemoryOutbox:
-        return MemoryOutbox(lambda _message, _on_confirmed: None, self.counts, confirms=False)
+        return MemoryOutbox(self._copy_raw, self.counts, confirms=False)
 
     def parsed_outbox(self) -> MemoryOutbox:
         return MemoryOutbox(self._fan_out, self.counts, confirms=False)
@@ -173,6 +176,12 @@ class MemoryBus:
                 successor.push(Outgoing(partition, delivery.body, delivery.headers), on_confirmed)
             queue = self._raw[partition, replay] = successor
         return queue
+
+    def follow_raw(self, name: str, on_bound: Callable[[], None]) -> MemorySubscription:
+        subscription = MemorySubscription(on_closed=lambda: self._raw_followers.pop(name, None) and None)
+        self._raw_followers[name] = subscription
+        on_bound()
+        return subscription
 
     def consume_parsed(self, name: str, on_reconnect: Callable[[], None] | None = None) -> MemorySubscription:
         subscription = MemorySubscription(on_closed=lambda: self._parsed.pop(name, None) and None)
@@ -221,8 +230,16 @@ class MemoryBus:
         if message.headers.get("origin") == "live":
             self._keep_parsed(message)
         for subscription in self._parsed.values():
-            while subscription.waiting and subscription.waiting_bytes + len(message.body) > PARSED_QUEUE_BYTES_MAX:
-                subscription.drop_oldest()  # drop-head, as the real queue: the first/last headers show the loss
-                self.counts.dropped += 1
-            subscription.push(message)
-            self.counts.delivered += 1
+            self._push_bounded(subscription, message, bytes_max=PARSED_QUEUE_BYTES_MAX)
+
+    def _copy_raw(self, message: Outgoing, _on_confirmed: OnConfirmed) -> None:
+        for subscription in self._raw_followers.values():
+            self._push_bounded(subscription, message, bytes_max=RAW_FOLLOWED_BYTES_MAX)
+
+    def _push_bounded(self, subscription: MemorySubscription, message: Outgoing, *, bytes_max: int) -> None:
+        """At the bound the oldest go, as in the real queue: the message numbers show the loss."""
+        while subscription.waiting and subscription.waiting_bytes + len(message.body) > bytes_max:
+            subscription.drop_oldest()
+            self.counts.dropped += 1
+        subscription.push(message)
+        self.counts.delivered += 1

@@ -22,6 +22,7 @@ from feeds.bus.base import BusCounts, BusDown, Delivery, Outgoing, put_all
 # Unacknowledged RAW messages (about 120 KB each at most) a parser may hold between two checkpoints.
 RAW_PREFETCH = 1_000
 PARSED_PREFETCH = 2_000
+RAW_COPY_PREFETCH = 100
 STREAM_PREFETCH = 200
 REFETCH_IDLE_S_MAX = 10.0  # a stream read that brings nothing for this long, its own mark neither, has failed
 MARK = "mark"  # header of the message that a refetch writes behind what it wants to read; readers of the stream skip it
@@ -88,6 +89,21 @@ class AmqpBus:
             return await self.topology.declare_raw_queue(channel, exchange, partition, replay=replay)
 
         return self._subscribe(declare, prefetch=RAW_PREFETCH)
+
+    def follow_raw(self, name: str, on_bound: Callable[[], None]) -> AmqpSubscription:
+        """On a connection of its own: what RAW a reader is slow with is in nobody's way."""
+
+        async def declare(channel: AbstractChannel) -> AbstractQueue:
+            queue = await self.topology.declare_raw_copy(channel, f"{name}.{time.time_ns():x}")
+            on_bound()
+            return queue
+
+        subscription = AmqpSubscription(
+            self._own_link(f"raw copy {name}"), declare, prefetch=RAW_COPY_PREFETCH, owns_link=True
+        )
+        # Readers come and go: who has left is forgotten.
+        self._subscriptions = [*(one for one in self._subscriptions if not one.closed), subscription]
+        return subscription
 
     def consume_parsed(self, name: str, on_reconnect: Callable[[], None] | None = None) -> AmqpSubscription:
         unique = f"{name}.{time.time_ns():x}"

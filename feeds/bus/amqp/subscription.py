@@ -26,9 +26,17 @@ class AmqpSubscription:
     rest)."""
 
     def __init__(
-        self, link: Link, declare: Declare, *, prefetch: int, on_reconnect: Callable[[], None] | None = None
+        self,
+        link: Link,
+        declare: Declare,
+        *,
+        prefetch: int,
+        on_reconnect: Callable[[], None] | None = None,
+        owns_link: bool = False,
     ) -> None:
+        """`owns_link`: nobody else uses the connection; it is closed with the subscription."""
         self._link = link
+        self._owns_link = owns_link
         self._declare = declare
         self._prefetch = prefetch
         self._on_reconnect = on_reconnect
@@ -37,14 +45,14 @@ class AmqpSubscription:
         self._ack_due = asyncio.Event()
         self._ack_tag = 0
         self._generation = 0
-        self._closed = False
+        self.closed = False
         self._task = asyncio.create_task(self._run(), name=f"subscription {link.name}")
 
     def get_nowait(self) -> Delivery | None:
         return self._waiting.popleft() if self._waiting else None
 
     async def __aiter__(self) -> AsyncIterator[Delivery]:
-        while not self._closed:
+        while not self.closed:
             if self._waiting:
                 yield self._waiting.popleft()
             else:
@@ -58,12 +66,14 @@ class AmqpSubscription:
 
     async def close(self) -> None:
         """Write the last acknowledgement and leave; the rest goes back to the queue."""
-        self._closed = True
+        self.closed = True
         self._arrived.set()
         if self._ack_due.is_set():
             await asyncio.sleep(0.05)
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+        if self._owns_link:
+            await self._link.close()
 
     async def _run(self) -> None:
         while True:

@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from aio_pika import ExchangeType
 from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractQueue
 
-from feeds.bus.base import DEAD_BYTES_MAX, DEAD_DAYS_MAX, PARSED_QUEUE_BYTES_MAX, RAW_QUEUE_BYTES_MAX
+from feeds.bus.base import (
+    DEAD_BYTES_MAX,
+    DEAD_DAYS_MAX,
+    PARSED_QUEUE_BYTES_MAX,
+    RAW_FOLLOWED_BYTES_MAX,
+    RAW_QUEUE_BYTES_MAX,
+)
 
 STREAM_BYTES_MAX = 2 << 30
 STREAM_SEGMENT_BYTES = 64 << 20
@@ -75,6 +81,22 @@ class Topology:
             },
         )
         await queue.bind(exchange, key)
+        return queue
+
+    async def declare_raw_copy(self, channel: AbstractChannel, name: str) -> AbstractQueue:
+        """A reader's own copy of all RAW, whoever parses it; it dies with its reader."""
+        exchange = await self.declare_raw_exchange(channel)
+        queue = await channel.declare_queue(
+            f"{self.raw}.copy.{name}",
+            exclusive=True,
+            auto_delete=True,
+            # At the bound the oldest go (drop-head): the publishers' message numbers show which.
+            arguments={"x-max-length-bytes": RAW_FOLLOWED_BYTES_MAX, "x-overflow": "drop-head", "x-queue-version": 2},
+        )
+        for partition in range(self.partitions):
+            for replay in (False, True):
+                await queue.bind(exchange, self.raw_key(partition, replay=replay))
+            await queue.bind(exchange, self.beside_key(partition))
         return queue
 
     async def declare_parsed(self, channel: AbstractChannel) -> AbstractExchange:
