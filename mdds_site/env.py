@@ -48,6 +48,8 @@ class MddsSettings:
     flush_ms: int = 10
     outbox_bytes_max: int = 1_048_576
     heartbeat_s: int = 15
+    sessions_max: int = 20_000
+    sessions_per_address_max: int = 1_000
     time_zone: str = "Asia/Ho_Chi_Minh"
     log_level: str = "INFO"
     host_name: str = ""
@@ -175,6 +177,8 @@ def read_environment(environ: Mapping[str, str], *, root: Path) -> tuple[MddsSet
         flush_ms=read.whole("MDDS_FLUSH_MS", 10, low=0, high=1000),
         outbox_bytes_max=read.whole("MDDS_OUTBOX_BYTES", 1_048_576, low=65_536, high=1 << 30),
         heartbeat_s=read.whole("MDDS_HEARTBEAT_S", 15, low=1, high=60),
+        sessions_max=read.whole("MDDS_SESSIONS_MAX", 20_000, low=1, high=1_000_000),
+        sessions_per_address_max=read.whole("MDDS_SESSIONS_PER_ADDRESS_MAX", 1_000, low=1, high=1_000_000),
         time_zone=_time_zone(read),
         log_level=_log_level(read),
         host_name=_host_name(read),

@@ -22,6 +22,8 @@ class ServiceSettings(Protocol):
     flush_ms: int
     outbox_bytes_max: int
     heartbeat_s: int
+    sessions_max: int
+    sessions_per_address_max: int
 
 
 def configured_gateway(
@@ -38,6 +40,8 @@ def configured_gateway(
             flush_ms=mdds.flush_ms,
             outbox_bytes_max=mdds.outbox_bytes_max,
             heartbeat_s=mdds.heartbeat_s,
+            sessions_max=mdds.sessions_max,
+            sessions_per_address_max=mdds.sessions_per_address_max,
             origins=(*mdds.origins, *portal_origins),
         ),
         name=name,

@@ -23,6 +23,7 @@ def test_an_empty_environment_is_the_embedded_default() -> None:
     assert (settings.celery_broker, settings.partitions) == ("memory://", 4)
     assert (settings.debug, settings.tls, settings.embedded) == (False, False, True)
     assert (settings.flush_ms, settings.outbox_bytes_max, settings.heartbeat_s) == (10, 1_048_576, 15)
+    assert (settings.sessions_max, settings.sessions_per_address_max) == (20_000, 1_000)
     assert settings.gateway_port == 8000
 
 
@@ -77,6 +78,9 @@ def test_two_base_ports_share_no_port_group_or_name() -> None:
         ("MDDS_FLUSH_MS", "1.5"),
         ("MDDS_HEARTBEAT_S", "0"),
         ("MDDS_OUTBOX_BYTES", "1"),
+        ("MDDS_SESSIONS_MAX", "0"),
+        ("MDDS_SESSIONS_MAX", "1000001"),
+        ("MDDS_SESSIONS_PER_ADDRESS_MAX", "many"),
         ("MDDS_ALLOWED_HOSTS", "*"),
         ("MDDS_ALLOWED_HOSTS", "https://a.example"),
         ("MDDS_ORIGINS", "a.example"),
