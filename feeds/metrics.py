@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import Protocol, runtime_checkable
 
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -199,6 +200,13 @@ class WorkerCollector(Collector):
         return ()
 
 
+@runtime_checkable
+class Exporting(Protocol):
+    """A worker of another layer that says its metrics itself."""
+
+    def metrics(self) -> Iterable[Metric]: ...
+
+
 def collectors(workers: Sequence[object]) -> list[WorkerCollector]:
     """One for each worker that has metrics of its own, and one for each bus they use."""
     found: list[WorkerCollector] = []
@@ -211,6 +219,8 @@ def collectors(workers: Sequence[object]) -> list[WorkerCollector]:
                 found.append(WorkerCollector(partial(publisher_metrics, worker)))
             case ParserWorker():
                 found.append(WorkerCollector(partial(parser_metrics, worker)))
+            case Exporting():
+                found.append(WorkerCollector(worker.metrics))
         bus = getattr(worker, "bus", None) or getattr(worker, "own_bus", None)
         if isinstance(counts := getattr(bus, "counts", None), BusCounts):
             buses[id(counts)] = counts

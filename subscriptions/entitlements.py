@@ -151,12 +151,14 @@ def _access_to_account(grant: Grant, symbol: str) -> Decision:
 def _covers(rule: ProductRule, *, channel: str, symbol: str, market: str | None) -> bool:
     if channel not in rule.channels:
         return False
-    if symbol.startswith(("feed:", "replay:")) and market is None:
+    if symbol.startswith(("feed:", "replay:")) and market is None and channel != "raw":
         return True  # the state of a feed or of a replay is of no market; who may follow a replay, its job decides
     if channel == "index" and market is None:
         market = market_of_index(symbol)
     if not (market in rule.markets if market else rule.markets >= EVERY_MARKET):
         return False
+    if channel == "raw" and symbol.startswith("feed:"):
+        return rule.symbols is None  # messages of whatever instrument
     if rule.symbols is None or symbol.startswith(("feed:", "board:", "replay:")):
         return True  # the state of a board concerns whoever may see one of its symbols
     return any(symbol == name or fnmatchcase(symbol, name) for name in rule.symbols)

@@ -40,14 +40,11 @@ TIMELINESS = ("realtime", "delayed")
 LIVE = "live"
 
 CHANNELS_OF_IMAGES = frozenset({"stats", "depth", "quote", "expected", "foreign", "index", "definition"})
-CHANNELS_OF_EVENTS = frozenset({"trade", "status", "account"})
+CHANNELS_OF_EVENTS = frozenset({"trade", "status", "raw", "account"})
 CHANNELS_OF_BOTH = frozenset({"book", "bar"})  # a snapshot then deltas; an image while open then an event
 CHANNELS = CHANNELS_OF_IMAGES | CHANNELS_OF_EVENTS | CHANNELS_OF_BOTH
 CHANNELS_CONFLATED = CHANNELS_OF_IMAGES | CHANNELS_OF_BOTH  # the others answer `conflate_ms` with 0
 CHANNELS_OF_DEPTH = frozenset({"depth", "book"})
-# In the protocol, not yet produced by any worker: a clear refusal instead of a subscription that waits for ever.
-CHANNELS_UNSERVED = frozenset({"raw"})
-OPERATIONS_UNSERVED: frozenset[str] = frozenset()
 
 _SYMBOL = re.compile(r"[^\x00-\x20\"\\\x7f-\x9f]{1,64}", re.ASCII)
 _BOARD = re.compile(r"[A-Z0-9]{1,4}")
@@ -128,8 +125,7 @@ def _operation(message: dict[str, object]) -> Operation:
     reader = _READERS.get(name)
     if reader is None:
         known = ", ".join(sorted(_READERS))
-        why = "is not served by this server yet" if name in OPERATIONS_UNSERVED else "is unknown"
-        raise ProtocolError("UNKNOWN_OP", f"op {name!r} {why}; served: {known}", id=id_)
+        raise ProtocolError("UNKNOWN_OP", f"op {name!r} is unknown; served: {known}", id=id_)
     operation = reader(fields)
     fields.end()
     return operation
@@ -138,9 +134,8 @@ def _operation(message: dict[str, object]) -> Operation:
 def _channel(fields: Fields, name: str) -> str:
     if name in CHANNELS:
         return name
-    why = "is not served by this server yet" if name in CHANNELS_UNSERVED else "is unknown"
     served = ", ".join(sorted(CHANNELS))
-    raise ProtocolError("BAD_PARAM", f"ch: {name!r} {why}; served: {served}", id=fields.id)
+    raise ProtocolError("BAD_PARAM", f"ch: {name!r} is unknown; served: {served}", id=fields.id)
 
 
 def _symbols(fields: Fields) -> tuple[str, ...]:

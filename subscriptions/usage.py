@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo
 from channels.db import database_sync_to_async
 from django.db import transaction
 from django.db.models import F
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
 
 from subscriptions.models import Subscriber, UsageDay
 
@@ -118,6 +120,16 @@ class UsageWorker:
             self.failures += 1
             self.meter.give_back(taken)
             log.warning("usage of %d keys waits: %s: %s", len(taken), type(error).__name__, error)
+
+    def metrics(self) -> Iterator[Metric]:
+        """For Prometheus, read at each scrape."""
+        yield CounterMetricFamily("mdds_usage_writes", "Times that usage was added to its rows.", value=self.writes)
+        yield CounterMetricFamily(
+            "mdds_usage_write_failures", "Writes of usage that failed; the amounts wait.", value=self.failures
+        )
+        yield GaugeMetricFamily(
+            "mdds_usage_keys_waiting", "Keys whose usage waits to be written.", value=len(self.meter.pending)
+        )
 
     def stats(self) -> dict[str, object]:
         return {"writes": self.writes, "failures": self.failures, "waiting": len(self.meter.pending)}

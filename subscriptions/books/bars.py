@@ -112,15 +112,16 @@ class Bars:
         records.append(_record(symbol, stream, bar))
         return records
 
-    def close_until(self, now: bytes) -> list[bytes]:
-        """Close every bar whose minute is over at `now`, the exchange's time in the records' spelling
-        (`2026-11-20T02:16:00.250Z`)."""
+    def close_until(self, now: bytes, *, most: int | None = None) -> list[bytes]:
+        """Close the bars whose minute is over at `now`, the exchange's time in the records' spelling
+        (`2026-11-20T02:16:00.250Z`); of each symbol at most `most`, the earliest minutes first, then by board."""
         minute = now[:16]
         records = []
         for symbol, stream in self._streams.items():
-            for bar in stream.newest.values():
-                if not bar.closed and bar.minute < minute:
-                    records.append(_close(symbol, stream, bar))
+            due = [
+                (bar.minute, board) for board, bar in stream.newest.items() if not bar.closed and bar.minute < minute
+            ]
+            records += [_close(symbol, stream, stream.newest[board]) for _, board in sorted(due)[:most]]
         return records
 
     def restore(self, record: bytes) -> None:

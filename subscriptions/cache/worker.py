@@ -7,11 +7,14 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Protocol
+
+from prometheus_client.metrics_core import Metric
 
 from feeds.bus.base import Bus, Delivery, Subscription
 from subscriptions.cache.images import ImageBook, StreamImages
+from subscriptions.cache.metrics import storage_metrics
 from subscriptions.cache.store import CacheDown, ImageStore
 
 log = logging.getLogger(__name__)
@@ -83,6 +86,10 @@ class StorageWorker:
             "cache_up": self.up,
             "dropped": {"unreadable": self.book.unreadable, "refused": self.book.refused},
         }
+
+    def metrics(self) -> Iterator[Metric]:
+        """For Prometheus, read at each scrape."""
+        return storage_metrics(self)
 
     async def _consume(self) -> None:
         """Writing an image twice is harmless: repeats and overlaps need no care here."""

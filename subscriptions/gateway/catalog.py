@@ -14,10 +14,12 @@ class Catalog:
     def __init__(self, seen: Set[str]) -> None:
         self._seen = seen
         self._markets: dict[str, str] = {}
+        self.tickers: dict[str, str] = {}  # by ISIN
 
     def replace(self, instruments: Mapping[str, tuple[str, str]]) -> None:
         """Take what `load_instruments` gives: ISIN → (ticker, market)."""
         self._markets = dict(instruments.values())
+        self.tickers = {isin: ticker for isin, (ticker, _) in instruments.items()}
 
     def knows(self, symbol: str) -> bool:
         return symbol in self._markets or symbol in self._seen or _NAMED_BY_FORM.fullmatch(symbol) is not None

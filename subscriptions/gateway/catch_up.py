@@ -28,6 +28,7 @@ class CatchUp:
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
         self.resumed = self.gaps = self.pulled = 0
+        self.woken: list[str] = []  # members that are to pull though nothing waits for their socket
         self._remade: dict[DerivedVariant, int] = {}  # → when a resume asked last
 
     def resume(self, member: Member, follow: Follow) -> None:
@@ -44,6 +45,8 @@ class CatchUp:
         elif behind < 0:
             if stream.history is None or stream.history.after(self._source_number(follow)) is None:
                 return self._gap(member, follow, to=self._newest(follow), why="retention")
+            follow.state = CATCHING_UP
+        elif self._missed_a_close(follow):
             follow.state = CATCHING_UP
         self.hub.attach(member, follow)
         if follow.answered:
@@ -83,6 +86,11 @@ class CatchUp:
                 if number == expected:
                     self._leave_late(stream, key)
                     self.hub.make_live(member, follow)
+                elif number == expected - 1 and follow.view.channel == "bar":  # its minute may end without a trade
+                    self._leave_late(stream, key)
+                    follow.state = CATCHING_UP
+                    member.behind[follow.name] = follow
+                    self.woken.append(member.name)
 
     def sweep(self, now_ns: int) -> None:
         """Once a second: forget what resumes have not asked for since a while."""
@@ -117,6 +125,14 @@ class CatchUp:
         self.hub.attach(member, follow)
         member.heard(Gap(follow, first, to, why))
         member.outbox.pending.extend(self.hub.snapshot(follow))
+
+    def _missed_a_close(self, follow: Follow) -> bool:
+        """Whether the exchange's clock has closed a bar since the client's last record, without a further trade."""
+        stream = follow.stream
+        if follow.view.channel != "bar" or stream.history is None or stream.history.after(stream.number) is None:
+            return False
+        variant = self.hub.variant(follow)
+        return isinstance(variant, DerivedVariant) and variant.newest > follow.at
 
     def _say_resumed(self, member: Member, follow: Follow) -> None:
         self.resumed += 1

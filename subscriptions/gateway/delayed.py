@@ -67,6 +67,16 @@ class Delayed:
             self._take_held()
             self._push_new(body, headers, at_ns)
 
+    def take_raw(self, body: bytes, at_ns: int) -> None:
+        """Records of channel `raw`, each once; as `take`."""
+        if self._held is not None and self._held_bytes + len(body) <= HELD_BYTES_MAX:
+            self._held.append((body, {}, at_ns))
+            self._held_bytes += len(body)
+            return
+        if self._held is not None:
+            self._take_held()
+        self.line.push(body, at_ns)
+
     async def run(self) -> None:
         """Until cancelled."""
         await self._read_sold()
@@ -153,7 +163,10 @@ class Delayed:
         held, self._held = self._held or [], None
         self._spans_until_ns = self.layer.clock_ns() + LATE_S * 1_000_000_000
         for body, headers, at_ns in held:
-            self._push_new(body, headers, at_ns)
+            if headers:
+                self._push_new(body, headers, at_ns)
+            else:
+                self.line.push(body, at_ns)
 
     def _push_new(self, body: bytes, headers: Mapping[str, object], at_ns: int) -> None:
         """Each record once."""

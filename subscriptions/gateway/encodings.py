@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
+from binascii import a2b_base64
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import NoReturn
@@ -23,9 +24,12 @@ class Packed(bytes):
     line: bytes
 
 
-def pack(line: bytes) -> Packed:
-    """One record line as msgpack."""
-    packed = Packed(_packed(line))
+def pack(line: bytes, *, binary: str | None = None) -> Packed:
+    """One record line as msgpack; the base64 text of the member `binary` as the bytes it stands for."""
+    value = json.loads(line, parse_int=_integer)
+    if binary is not None:
+        value[binary] = a2b_base64(value[binary])
+    packed = Packed(msgpack.packb(value))
     packed.line = line
     return packed
 

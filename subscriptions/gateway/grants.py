@@ -68,6 +68,10 @@ def _access_to_all(grant: Grant, channel: str, *, pattern: str, at_ns: int, dela
     current = [rule for rule in rules if holds(rule, at_ns)]
     if not current:
         return Access("CONTRACT_ENDED", f"{rules[0].rule} is outside its dates")
+    if channel == "raw":
+        current = [rule for rule in current if rule.level >= LEVEL_MAX]
+        if not current:
+            return Access("LEVEL_NOT_ENTITLED", f"raw messages carry every level, {rules[0].rule} is cut")
     timely = [rule for rule in current if rule.delay_s <= delay_s]
     if not timely:
         late = min(current, key=lambda rule: rule.delay_s)

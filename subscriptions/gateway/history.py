@@ -12,7 +12,7 @@ RECORDS_MAX = 8_192  # of one stream; past it the oldest go, and a resume from b
 BYTES_MAX = 134_217_728  # of all streams; past it the oldest records of the process go, whatever stream they are of
 ENTRY_BYTES = 200  # what a kept record costs beside its text
 SLACK = 4  # a list is cut when it is a quarter over its bound, so that cutting costs little per record
-HISTORY_CHANNELS = frozenset({"trade", "depth", "status", "account"})
+HISTORY_CHANNELS = frozenset({"trade", "depth", "status", "account", "raw"})
 
 Entry = tuple[int, bytes, "Identity | None", int]  # (n, line, identity of an image, when it came: messages so far)
 _number = itemgetter(0)
@@ -55,6 +55,10 @@ class History(list[Entry]):
     def cut_before(self, age: int) -> int:
         """Forget what came before `age`; the bytes that freed."""
         return self.cut(bisect_right(self, age, key=_age)) if self and self[0][3] <= age else 0
+
+    def cut_to(self, number: int) -> int:
+        """Forget the records up to a number; the bytes that freed."""
+        return self.cut(bisect_right(self, number, key=_number))
 
     def forget(self) -> int:
         """Everything; a new epoch began."""

@@ -9,10 +9,11 @@ another one; never per record. A member that is behind (`catch_up.py`) is in no 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from subscriptions.gateway.catch_up import CatchUp
-from subscriptions.gateway.following import LIVE_NOW, Began, Denied, Follow, Member, stream_name
+from subscriptions.gateway.following import LIVE_NOW, Began, Denied, Follow, Gap, Member, stream_name
 from subscriptions.gateway.heads import HEAD, LIVE, epoch_order, image_identity
 from subscriptions.gateway.history import ENTRY_BYTES, Histories, History
 from subscriptions.gateway.membership import Membership
@@ -22,6 +23,7 @@ from subscriptions.gateway.variants import variant_of
 from subscriptions.gateway.views import SOURCE_CHANNEL, View
 from subscriptions.protocol import CHANNELS_OF_IMAGES
 
+CLOSE_BARS_MAX = 200  # streams in one tick: about 4 ms; the others' bars close with the next ones
 # What is kept for a new subscriber: every image, and of status the last event per (board, MsgType).
 _KEPT = frozenset(channel.encode() for channel in CHANNELS_OF_IMAGES | {"status"})
 
@@ -34,6 +36,7 @@ class Hub(Membership):
         self.records_in = self.bytes_in = self.messages = 0
         self.unreadable = self.unheard = self.repeated = 0
         self.on_renumbered: Callable[[Member], None] = lambda member: None  # a stream that it follows begins again
+        self.bars_over: dict[Stream, None] = {}  # the exchange's minute has changed for them
 
     def publish(self, body: bytes, origin: str = LIVE) -> int:
         """Hand the records of one PARSED message to everybody who follows them; how many records it held."""
@@ -43,12 +46,8 @@ class Hub(Membership):
             self.unheard += len(lines)
             return len(lines)
         self.messages += 1
-        age, kept_bytes, length_max, records_max = (
-            self.messages,
-            0,
-            self.histories.length_max,
-            self.histories.records_max,
-        )
+        age, kept_bytes, head = self.messages, 0, None
+        length_max, records_max = self.histories.length_max, self.histories.records_max
         for line in lines:
             head = HEAD.match(line)
             if head is None:
@@ -91,6 +90,8 @@ class Hub(Membership):
                         append(line)
                 else:
                     self.delivered += variant.push(head, line)
+        if head is not None:
+            self._note_time(origin, streams, head=head, line=line)
         self.histories.bytes += kept_bytes
         if self.histories.bytes > self.histories.bytes_max:
             self.histories.keep_within(self._histories, age=age)
@@ -108,6 +109,15 @@ class Hub(Membership):
         """Deliver what waits in the variants of a conflation bucket."""
         for variant in self.waiting.pop(bucket_ms, ()):
             self.delivered += variant.flush()
+
+    def close_bars(self, most: int = CLOSE_BARS_MAX) -> None:
+        """Close bars whose minute is over, of at most so many streams at a time."""
+        while self.bars_over and most > 0:
+            stream = next(iter(self.bars_over))
+            del self.bars_over[stream]
+            most -= 1
+            for variant in list(stream.variants.values()):
+                self.delivered += variant.close_bars(stream.minute)
 
     def expect_restart(self, origin: str) -> None:
         """A parser began a numbering from nothing: lower numbers of this epoch are no repetitions, late ones too."""
@@ -138,6 +148,7 @@ class Hub(Membership):
         stream = self.origins.get(origin, {}).get(View(SOURCE_CHANNEL.get(channel, channel)).key(symbol))
         if stream is None:
             return []
+        stream.minute = self.bar_clock.minute(origin, stream.market)
         return variant_of(View(channel), stream, on_waiting=lambda variant: None).images(stream)
 
     def restore(self, member: Member, *, now_ns: int) -> None:
@@ -151,7 +162,43 @@ class Hub(Membership):
         if member.behind:
             self.catch_up.pull(member, now_ns=now_ns)
 
+    # Channels that do not come from PARSED
+
+    def break_off(self, channel: str, origin: str) -> None:
+        """What comes next of a channel follows on nothing: its followers are told, and what is kept of it goes."""
+        for stream in self.origins.get(origin, {}).values():
+            if stream.channel != channel or not stream.epoch:
+                continue
+            for member, follow in self.followers(origin, stream):
+                member.heard(Gap(follow, stream.number + 1, None, "epoch"))
+            self._forget(stream)
+            stream.epoch = b""
+
+    def drop_unheard(self, channel: str) -> None:
+        """Forget the streams of a channel that nobody follows."""
+        for streams in self.origins.values():
+            for key, stream in list(streams.items()):
+                if stream.channel == channel and not (stream.variants or stream.late):
+                    self._forget(stream)
+                    del streams[key]
+
+    def forget_to(self, key: bytes, epoch: bytes, number: int) -> None:
+        """The history of a live stream up to a number."""
+        stream = self.origins[LIVE].get(key)
+        if stream is not None and stream.history and stream.epoch == epoch:
+            self.histories.bytes -= stream.history.cut_to(number)
+
     # Parts of fan-out
+
+    def _note_time(self, origin: str, streams: dict[bytes, Stream], *, head: re.Match[bytes], line: bytes) -> None:
+        """The last record of a message tells its market's time; when a minute is over, its bars are."""
+        minute = self.bar_clock.note(origin, head, line)
+        if minute is None:
+            return
+        for stream in streams.values():
+            if stream.channel == "trade" and stream.market == head[8] and stream.variants:
+                stream.minute = minute
+                self.bars_over[stream] = None
 
     def _first_record(self, origin: str, streams: dict[bytes, Stream], channel: bytes, symbol: bytes) -> Stream | None:
         stream = self.stream(origin, channel.decode(), symbol.decode())

@@ -113,6 +113,8 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
         now_ns = self.clock_ns()
         self._bytes_at_tick = self.hub.bytes_in
         self._flush_buckets(now_ns // 1_000_000)
+        if self.hub.bars_over:
+            self.hub.close_bars()
         batches = Batches()
         for seat in list(self.seats.values()):
             outbox = seat.outbox
@@ -125,6 +127,10 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
                     if not (outbox.lost or seat.session.member.behind):
                         continue
             self.flush_seat(seat, now_ns)
+        woken, self.hub.catch_up.woken = self.hub.catch_up.woken, []
+        for name in woken:
+            if name in self.seats:
+                self.flush_seat(self.seats[name], now_ns)
 
     def _flush_buckets(self, now_ms: int) -> None:
         """The conflation buckets that are over; they end at the same moments for everybody."""

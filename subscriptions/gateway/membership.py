@@ -6,6 +6,7 @@ the variant of its view at once, or once it has caught up.
 
 from __future__ import annotations
 
+from subscriptions.gateway.bar_clock import BarClock
 from subscriptions.gateway.following import LATE, LIVE_NOW, SUSPENDED, Follow, Member, Wild
 from subscriptions.gateway.heads import LIVE, stream_key
 from subscriptions.gateway.history import HISTORY_CHANNELS, History
@@ -15,6 +16,7 @@ from subscriptions.gateway.stream import Stream
 from subscriptions.gateway.variants import DerivedVariant, FlushFirst, Variant, variant_of
 from subscriptions.gateway.views import FULL, VIEWS_OF, View, lower_level
 
+RAW = "raw"
 STREAMS_MAX = 200_000  # streams known of an origin; past it: records of further ones are counted in `refused`, not kept
 
 
@@ -25,6 +27,8 @@ class Membership:
         self.symbols: set[str] = set()  # seen in live records
         self.waiting: dict[int, list[DerivedVariant]] = {}  # bucket → variants with something to flush
         self.delivered = self.refused = 0
+        self.bar_clock = BarClock()
+        self.raw_followers = 0  # follows and wildcards of channel raw, whose source is not PARSED
         self._wild: dict[tuple[str, str], dict[str, Member]] = {}  # (origin, source channel) → members
 
     def add_member(self, member: Member) -> None:
@@ -63,6 +67,7 @@ class Membership:
         member = self.members[name]
         member.wilds.append(wild)
         self._wild.setdefault((wild.origin, wild.view.source), {})[name] = member
+        self.raw_followers += wild.view.channel == RAW
         streams = self.origins.setdefault(wild.origin, {})
         found = (self._admit(member, wild, stream) for stream in list(streams.values()))
         return [follow for follow in found if follow is not None]
@@ -138,6 +143,7 @@ class Membership:
         if before is not None:
             self.detach(member, before, keep_origin=True)
         member.follows[follow.name] = follow
+        self.raw_followers += follow.view.channel == RAW
         self.note_policy(member, follow)
         if follow.state == LIVE_NOW:
             self.make_live(member, follow)
@@ -162,6 +168,7 @@ class Membership:
         stream, view = follow.stream, follow.view
         variant = stream.variants.get(view)
         if variant is None:
+            stream.minute = self.bar_clock.minute(follow.origin, stream.market)
             variant = stream.variants[view] = variant_of(view, stream, on_waiting=self._note_waiting)
             stream.fanout = None
             self._order_quotes(follow.origin, stream, view)
@@ -172,6 +179,7 @@ class Membership:
         if member.follows.get(name) is not follow:
             return
         del member.follows[name]
+        self.raw_followers -= follow.view.channel == RAW
         member.behind.pop(name, None)
         member.outbox.policies.pop(name, None)
         if stream.late is not None:
@@ -206,7 +214,8 @@ class Membership:
             if len(streams) >= STREAMS_MAX:
                 return None
             stream = streams[key] = Stream(key, channel, symbol)
-            if lasting(origin) and channel in HISTORY_CHANNELS and stream.ordered:
+            kept = channel in HISTORY_CHANNELS and (channel != RAW or origin == LIVE)  # raw is long: once is enough
+            if lasting(origin) and kept and stream.ordered:
                 stream.history = History()
             for member in list(self._wild.get((origin, channel), {}).values()):
                 self._admit_wilds(member, origin, stream)
@@ -245,6 +254,7 @@ class Membership:
 
     def _forget_wild(self, member: Member, wild: Wild) -> None:
         member.wilds.remove(wild)
+        self.raw_followers -= wild.view.channel == RAW
         place = (wild.origin, wild.view.source)
         if any((other.origin, other.view.source) == place for other in member.wilds):
             return
@@ -252,6 +262,17 @@ class Membership:
         members.pop(member.name, None)
         if not members:
             self._wild.pop(place, None)
+
+    def is_wanted(self, origin: str, channel: str, symbol: str) -> bool:
+        """Whether anybody follows a stream, or did as long as it is known."""
+        if stream_key(channel, symbol) in self.origins.get(origin, ()):
+            return True
+        members = self._wild.get((origin, channel), {}).values()
+        return any(
+            wild.origin == origin and wild.view.source == channel and wild.covers(symbol)
+            for member in members
+            for wild in member.wilds
+        )
 
     def is_followed(self, origin: str) -> bool:
         """Whether anybody follows a stream of this origin, or waits for one."""
@@ -265,6 +286,7 @@ class Membership:
             return
         if not any(stream.variants or stream.late for stream in self.origins[origin].values()):
             del self.origins[origin]
+            self.bar_clock.forget(origin)
 
     def _order_quotes(self, origin: str, stream: Stream, view: View) -> None:
         """A conflated quote is flushed by the trades of its symbol, before them."""

@@ -19,6 +19,16 @@ SLOW_SESSIONS = Gauge("mdds_gateway_slow_sessions", "Sessions that are slow cons
 SUBSCRIPTIONS = Gauge("mdds_gateway_subscriptions", "Streams followed, over all sessions.")
 STREAMS = Gauge("mdds_gateway_streams", "Live streams known.")
 QUEUED_BYTES = Gauge("mdds_gateway_queued_bytes", "Bytes waiting in outboxes.")
+REPEATED = Counter("mdds_gateway_repeated_total", "Records with a number that their stream had passed already.")
+RESUMED = Counter("mdds_gateway_resumed_total", "Streams that a client took up where it left them, nothing missing.")
+GAPS = Counter("mdds_gateway_gaps_total", "Resumes answered with a gap: the history did not reach back.")
+HISTORY_BYTES = Gauge("mdds_gateway_history_bytes", "Bytes kept for resumes, over all streams.")
+RAW_MESSAGES = Counter("mdds_gateway_raw_messages_total", "RAW messages taken for the channel raw.")
+RAW_RECORDS = Counter("mdds_gateway_raw_records_total", "Records of the channel raw made for its followers.")
+RAW_DUPLICATES = Counter("mdds_gateway_raw_duplicates_total", "RAW messages and messages in them that came again.")
+RAW_UNFRAMED = Counter("mdds_gateway_raw_unframed_total", "Bytes in RAW that are no message: in no stream.")
+RAW_BAD_BLOCKS = Counter("mdds_gateway_raw_bad_blocks_total", "RAW messages that hold no readable block.")
+RAW_LOSSES = Counter("mdds_gateway_raw_losses_total", "Losses of RAW, each told to the followers as a gap.")
 AGE_S = Histogram(
     "mdds_gateway_parsed_age_seconds",
     "From the publishing of a live PARSED message to its fan-out.",
@@ -31,6 +41,17 @@ _PLAIN = {
     "delivered": DELIVERED,
     "sent_bytes": BYTES_OUT,
     "opened": OPENED,
+    "repeated": REPEATED,
+    "resumed": RESUMED,
+    "gaps": GAPS,
+}
+_RAW = {
+    "messages": RAW_MESSAGES,
+    "records": RAW_RECORDS,
+    "duplicates": RAW_DUPLICATES,
+    "unframed": RAW_UNFRAMED,
+    "bad_blocks": RAW_BAD_BLOCKS,
+    "losses": RAW_LOSSES,
 }
 # What `dropped` is called, and what it means: unreadable (not a record), duplicate (redelivered), lost (never came),
 # refused (bound of streams), conflated, skipped, discarded (queued when the session ended).
@@ -50,6 +71,10 @@ class Carrier:
             counter.inc(self._grown("", name, counts[name]))
         for reason in DROP_REASONS:
             DROPPED.labels(reason).inc(self._grown("drop", reason, counts[reason]))
+
+    def carry_raw(self, counts: Mapping[str, int]) -> None:
+        for name, counter in _RAW.items():
+            counter.inc(self._grown("raw", name, counts[name]))
 
     def carry_by_label(self, counter: Counter, counts: Mapping[str, int]) -> None:
         for label, count in counts.items():

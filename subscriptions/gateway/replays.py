@@ -110,6 +110,10 @@ class Playing:
         return self.seat.session.subscriptions.get(self.sid)
 
 
+async def _no_wait() -> None:
+    """Nobody serves the channel `raw` here."""
+
+
 class _Ear(list[bytes]):
     """The queue of a member that is a function."""
 
@@ -122,8 +126,9 @@ class _Ear(list[bytes]):
 
 
 class ReplayDesk:
-    def __init__(self, layer: StreamLayer) -> None:
-        self.layer = layer
+    def __init__(self, layer: StreamLayer, *, raw_ready: Callable[[], Awaitable[None]] = _no_wait) -> None:
+        """`raw_ready`: waits until the channel `raw` would miss nothing of what is published."""
+        self.layer, self.raw_ready = layer, raw_ready
         self.playing: dict[int, Playing] = {}  # by job
         self.started = self.handed_over = 0
         self._due: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()  # at most one an end of a replay
@@ -164,6 +169,8 @@ class ReplayDesk:
         self.layer.hub.join(self._member.name, playing.origin, playing.origin, view=View("status"))
         self.started += 1
         self.layer.flush_seat(seat)
+        if asked.channel == "raw":
+            await self.raw_ready()
         await port.send(job_id)
 
     async def admit(self, session: Session, operation: Subscribe) -> None:

@@ -18,8 +18,8 @@ IMAGES_MAX = 64  # (board, MsgType) pairs; past it: the oldest pair's image goes
 
 class Stream:
     __slots__ = (
-        "channel", "epoch", "fanout", "first", "history", "images", "key", "late", "market", "number", "ordered",
-        "renumbered", "restarted", "symbol", "variants",
+        "channel", "epoch", "fanout", "first", "history", "images", "key", "late", "market", "minute", "number",
+        "ordered", "renumbered", "restarted", "symbol", "variants",
     )  # fmt: skip
 
     def __init__(self, key: bytes, channel: str, symbol: str) -> None:
@@ -31,6 +31,7 @@ class Stream:
         self.renumbered = False  # it has: a number of this epoch that is ahead of ours is of the lost numbering
         self.epoch = b""
         self.market: bytes | None = None
+        self.minute = b""  # that bars have been told the exchange is in
         self.images: dict[Identity, bytes] = {}
         self.history: History | None = None
         self.variants: dict[View, Variant] = {}

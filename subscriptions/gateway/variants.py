@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Callable
 from operator import itemgetter
 
+from subscriptions.gateway.bar_maker import BarMaker
 from subscriptions.gateway.heads import Identity, image_identity
 from subscriptions.gateway.history import Entry, History
 from subscriptions.gateway.makers import maker_of
@@ -56,6 +57,10 @@ class Variant:
         """Deliver what waits in the bucket."""
         return 0
 
+    def close_bars(self, minute: bytes) -> int:
+        """The exchange is in this minute; only bars heed it."""
+        return 0
+
     def renew(self) -> int:
         """A new epoch begins: what waits belongs to the old one."""
         return 0
@@ -75,13 +80,15 @@ class DerivedVariant(Variant):
 
     def __init__(self, view: View, stream: Stream, *, on_waiting: Callable[[DerivedVariant], None]) -> None:
         super().__init__(view)
-        self._maker = maker_of(view, stream.images, stream.history)
+        self._maker = maker_of(view, stream.images, stream.history, minute=stream.minute)
         self._merges = bool(view.conflate_ms) and self._maker.merges
         self._boards = frozenset(board.encode() for board in view.boards)
-        self._counter = b"cn" if view.channel == "stats" else b"c"  # a stats record has a `c` of its own: the price
+        self._counter = b"cn" if view.channel in ("stats", "bar") else b"c"  # those have a `c` of their own: the price
         self._before = stream.number * 2 if view.channel == "bar" else stream.number
         if self._boards:  # others' numbers are none that its members know
             self._before = _newest(stream, self._boards) * (2 if view.channel == "bar" else 1)
+        if isinstance(self._maker, BarMaker):
+            self._before = max(self._before, self._maker.newest)
         self._on_waiting = on_waiting
         self._waiting: dict[Identity, tuple[int, bytes, int]] = {}  # (n, line, updates): a source's, or a made record
         self._remade: list[tuple[int, bytes]] | None = None  # complete behind `_remade_from`, while resumes need it
@@ -89,6 +96,8 @@ class DerivedVariant(Variant):
 
     def push(self, head: re.Match[bytes], line: bytes) -> int:
         if self._boards and head[9] not in self._boards:
+            if isinstance(self._maker, BarMaker):
+                self._maker.look(int(head[4]), line)
             return 0
         number, identity = int(head[4]), image_identity(head)
         if self._merges:
@@ -98,10 +107,15 @@ class DerivedVariant(Variant):
         for made, record, replaceable in self._maker.make(number, line, identity):
             if replaceable and self.view.conflate_ms:
                 self._wait(identity, made, record)
-                continue
-            self._waiting.pop(identity, None)  # the last word on what waits: a closed bar
-            delivered += self._send(made, record, 1)
+            elif replaceable:
+                delivered += self._send(made, record, 1)
+            else:
+                delivered += self._send_last(made, record)
         return delivered
+
+    def close_bars(self, minute: bytes) -> int:
+        made = self._maker.close_until(minute) if isinstance(self._maker, BarMaker) else []
+        return sum(self._send_last(number, record) for number, record, _ in made)
 
     def flush(self) -> int:
         if not self._waiting:
@@ -124,10 +138,7 @@ class DerivedVariant(Variant):
         images = stream.images
         if self._boards:
             images = {identity: line for identity, line in images.items() if identity[0] in self._boards}
-        made = self._maker.images(stream.number, images)
-        if self._boards and self.view.channel == "bar":  # they are made of trades: there are no images to choose from
-            made = [record for record in made if stream.head(record)[9] in self._boards]
-        return [self.view.finish(record) for record in made]
+        return [self.view.finish(record) for record in self._maker.images(stream.number, images)]
 
     def records_after(self, stream: Stream, number: int, *, count: int) -> list[tuple[int, bytes]] | None:
         entries = stream.history.after(self._source_number(number)) if stream.history is not None else None
@@ -139,6 +150,11 @@ class DerivedVariant(Variant):
             self._remade, self._remade_from = self._remake(stream, number, entries), number
         at = bisect_right(self._remade, number, key=_number)
         return self._remade[at : at + count]
+
+    @property
+    def newest(self) -> int:
+        """The number of the last record that was sent."""
+        return self._before
 
     def forget_remade(self) -> None:
         """No resume asked for a while."""
@@ -160,6 +176,7 @@ class DerivedVariant(Variant):
         again._before, again._remade = number, []
         for _, line, _, _ in entries:
             again.push(stream.head(line), line)
+        again.close_bars(stream.minute)
         again.flush()
         return [made for made in again._remade if made[0] > number]
 
@@ -168,6 +185,14 @@ class DerivedVariant(Variant):
         if not self._waiting and before is None:
             self._on_waiting(self)
         self._waiting[identity] = (number, line, 1 if before is None else before[2] + 1)
+
+    def _send_last(self, number: int, record: bytes) -> int:
+        """A record that nothing replaces: the last word on what waits of its board, and behind what waits of others."""
+        if not self._waiting:
+            return self._send(number, record, 1)
+        board = Stream.head(record)[9]
+        self._waiting = {identity: one for identity, one in self._waiting.items() if identity[0] != board}
+        return self.flush() + self._send(number, record, 1)
 
     def _send(self, number: int, record: bytes, updates: int) -> int:
         if self.view.conflate_ms:

@@ -13,6 +13,7 @@ from subscriptions.gateway.encodings import pack
 from subscriptions.gateway.heads import stream_key
 
 FULL = 0  # the level of a view that is not cut
+BINARY_MEMBER = {"raw": "data"}  # base64 in JSON, bytes in msgpack
 SOURCE_CHANNEL = {"book": "depth", "quote": "depth", "bar": "trade"}
 VIEWS_OF = {"depth": ("depth", "book", "quote"), "trade": ("trade", "bar")}
 # What a lean record leaves out, of the members that come after the leading ones; other channels have nothing to spare.
@@ -62,7 +63,7 @@ class View(NamedTuple):
         """The last steps of every record of the view: lean, then packed."""
         if self.lean and self.channel in _LEAN:
             line = _LEAN[self.channel].sub(b"", line)
-        return pack(line) if self.packed else line
+        return pack(line, binary=BINARY_MEMBER.get(self.channel)) if self.packed else line
 
 
 def with_members(line: bytes, text: bytes) -> bytes:

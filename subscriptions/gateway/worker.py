@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Protocol
 
 from feeds.bus.base import Bus
 from subscriptions.cache.store import ImageStore
@@ -15,6 +16,7 @@ from subscriptions.gateway.delayed import Delayed
 from subscriptions.gateway.edges import GatewayEdges
 from subscriptions.gateway.intake import Intake, ParsedSource
 from subscriptions.gateway.layer import GatewaySettings, Seat, StreamLayer
+from subscriptions.gateway.raw import RawDesk, RawSource
 from subscriptions.gateway.replays import ReplayDesk
 from subscriptions.gateway.rights import RightsWatch
 from subscriptions.gateway.status import drops, gateway_counts, session_rows
@@ -27,12 +29,16 @@ INSTRUMENTS_NEW_S = 2.0  # between two readings while records name symbols that 
 RATES_OVER_S = 1.0
 
 
+class GatewaySource(ParsedSource, RawSource, Protocol):
+    """The part of the bus that a gateway uses."""
+
+
 class GatewayWorker:
     kind = "gateway"
 
     def __init__(
         self,
-        bus: ParsedSource,
+        bus: GatewaySource,
         *,
         layer: StreamLayer,
         settings: GatewaySettings,
@@ -50,7 +56,8 @@ class GatewayWorker:
         self.rights = RightsWatch(layer, keys=edges.keys, control=edges.control, journal=edges.journal)
         self.delayed = Delayed(layer, source=bus, read_delays=edges.read_delays)
         self.intake.on_live = self.delayed.take
-        self.replays = ReplayDesk(layer)
+        self.raw = RawDesk(bus, layer=layer, delayed=self.delayed, name=name)
+        self.replays = ReplayDesk(layer, raw_ready=self.raw.ready)
         self.images: ImageStore | None = None  # a hot cache to warm up from
         self._carrier = metrics.Carrier()
         self._rates: dict[str, float] = {"records_in": 0.0, "delivered": 0.0, "sent_bytes": 0.0}
@@ -71,7 +78,7 @@ class GatewayWorker:
                 for name, job in (
                     ("intake", self.intake.run()), ("flush", self._tick()), ("sweep", self._sweep()),
                     ("instruments", self._refresh_instruments()), ("rights", self.rights.run()),
-                    ("delayed", self.delayed.run()), ("replays", self.replays.run()),
+                    ("delayed", self.delayed.run()), ("replays", self.replays.run()), ("raw", self.raw.run()),
                 ):  # fmt: skip
                     tasks.append(group.create_task(job, name=f"{self.name} {name}"))
                 await stop.wait()
@@ -106,6 +113,7 @@ class GatewayWorker:
             "delayed_released": self.delayed.released,
             "delayed_skipped": self.delayed.line.records_skipped,
             "delayed_queued_bytes": self.delayed.line.queued_bytes,
+            "raw": self.raw.counts(),
             "feeds": self.intake.feeds.shown(now_ns=self.layer.clock_ns()),
             "errors": dict(self.layer.totals.errors),
             "closes": {str(code): count for code, count in self.layer.totals.closes.items()},
@@ -149,6 +157,7 @@ class GatewayWorker:
     def _carry(self) -> None:
         counts = gateway_counts(self.layer, self.intake)
         self._carrier.carry(counts)
+        self._carrier.carry_raw(self.raw.counts())
         self._carrier.carry_by_label(metrics.ERRORS, self.layer.totals.errors)
         self._carrier.carry_by_label(metrics.CLOSES, {str(code): n for code, n in self.layer.totals.closes.items()})
         for name in self._rates:
@@ -159,6 +168,7 @@ class GatewayWorker:
         metrics.SLOW_SESSIONS.set(sum(seat.outbox.slow for seat in seats))
         metrics.QUEUED_BYTES.set(sum(seat.outbox.queued_bytes for seat in seats))
         metrics.SUBSCRIPTIONS.set(sum(len(member.follows) for member in self.layer.hub.members.values()))
+        metrics.HISTORY_BYTES.set(counts["history_bytes"])
         metrics.STREAMS.set(len(self.layer.hub.origins["live"]))
 
     async def _refresh_instruments(self) -> None:

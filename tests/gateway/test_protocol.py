@@ -59,7 +59,6 @@ def test_operations(text: str, operation: protocol.Operation) -> None:
         ({"op": "sub", "ch": "trade", "symbols": ["FPT"], "origin": "replay:x"}, "origin: expected live"),
         ({"op": "sub", "ch": "trade", "symbols": ["FPT"], "resume": {"VNM": ["e", 1]}}, "symbols of this sub"),
         ({"op": "sub", "ch": "trade", "symbols": ["FPT"], "resume": {"FPT": ["e", -1]}}, "resume.FPT"),
-        ({"op": "sub", "ch": "raw", "symbols": ["FPT"]}, "is not served by this server yet"),
         ({"op": "auth"}, "exactly one of key and token"),
         ({"op": "auth", "key": "a", "token": "b"}, "exactly one of key and token"),
         ({"op": "unsub", "sid": "1"}, "sid: expected an integer"),

@@ -13,9 +13,11 @@ from feeds.capture.worker import CaptureWorker
 from feeds.metrics import collectors, exported
 from feeds.parser.latency import BOUNDS
 from feeds.parser.worker import ParserWorker
+from subscriptions.cache.store import MemoryImages
+from subscriptions.cache.worker import StorageWorker
 from tests.metrics.scraping import Scrape
 
-NAMES = re.compile(r"mdds_(capture|publisher|parser|bus|gateway|replay|notices)_[a-z_]*[a-z]")
+NAMES = re.compile(r"mdds_(capture|publisher|parser|bus|gateway|usage|replay|notices|portal)_[a-z_]*[a-z]")
 
 
 def workers(folder: Path) -> list[object]:
@@ -68,4 +70,24 @@ def test_every_name_and_help_of_a_running_system_is_in_order(quiet: tuple[Scrape
 def test_the_document_lists_exactly_what_is_exported(quiet: tuple[Scrape, object]) -> None:
     document = (Path(__file__).resolve().parents[2] / "docs" / "metrics.md").read_text()
     listed = re.findall(r"^\| `(mdds_[a-z_]+)(?:\{[a-z, ]+\})?` \|", document, re.MULTILINE)
-    assert sorted(listed) == sorted(quiet[0].families)
+    storage = {name for name in listed if name.startswith("mdds_storage_")}  # of a process of its own
+    assert sorted(set(listed) - storage) == sorted(quiet[0].families)
+    assert len(listed) == len(set(listed))
+
+
+def test_storage_says_its_own_figures_under_the_documents_names(tmp_path: Path) -> None:
+    worker = StorageWorker(MemoryBus(tmp_path, 1), MemoryImages())
+    worker.messages, worker.written, worker.writes, worker.write_ms, worker.up = 9, 7, 3, 12.5, False
+    worker.book.unreadable = 2
+    registry = CollectorRegistry()
+    with exported([worker], registry=registry):
+        text = generate_latest(registry).decode()
+    for line in (
+        "mdds_storage_messages_total 9.0", "mdds_storage_images_written_total 7.0", "mdds_storage_writes_total 3.0",
+        'mdds_storage_dropped_total{reason="unreadable"} 2.0', "mdds_storage_cache_up 0.0",
+        "mdds_storage_write_seconds 0.0125",
+    ):  # fmt: skip
+        assert f"\n{line}\n" in text, line
+    document = (Path(__file__).resolve().parents[2] / "docs" / "metrics.md").read_text()
+    listed = set(re.findall(r"^\| `(mdds_storage_[a-z_]+)(?:\{[a-z, ]+\})?` \|", document, re.MULTILINE))
+    assert listed == set(re.findall(r"^# TYPE (mdds_storage_[a-z_]+) ", text, re.MULTILINE))

@@ -79,6 +79,17 @@ def test_gateway(quiet: Quiet) -> None:
     gateway = stats["gateway/gateway"]
     assert scraped.value("mdds_gateway_records_in_total") == gateway["records_in"] == stats["parser/parser"]["records"]
     assert scraped.value("mdds_gateway_streams") == gateway["streams"] > 10
+    assert scraped.value("mdds_gateway_history_bytes") == gateway["history_bytes"] > 1_000
+    for name in ("repeated", "resumed", "gaps"):
+        assert scraped.value(f"mdds_gateway_{name}_total") == gateway[name], name
+    for name, count in gateway["raw"].items():
+        assert scraped.value(f"mdds_gateway_raw_{name}_total") == count, name
+
+
+def test_usage(quiet: Quiet) -> None:
+    scraped, stats = quiet
+    for name, stat in (("writes_total", "writes"), ("write_failures_total", "failures"), ("keys_waiting", "waiting")):
+        assert scraped.value(f"mdds_usage_{name}") == stats["usage/usage"][stat], name
 
 
 @pytest.mark.parametrize(

@@ -64,9 +64,8 @@ class Record:
     @property
     def merged(self) -> int | None:
         """How many updates a conflated image stands for; None when nothing is conflated."""
-        if self.channel == "stats":  # `c` is its last price
-            return cast("int | None", self.data.get("cn"))
-        return None if self.channel == "bar" else cast("int | None", self.data.get("c"))
+        name = "cn" if self.channel in ("stats", "bar") else "c"  # whose `c` is the last price
+        return cast("int | None", self.data.get(name))
 
     def __getitem__(self, name: str) -> Any:
         return self.data[name]
