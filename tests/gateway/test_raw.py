@@ -15,10 +15,12 @@ from feeds.blocks import FLAG_GAP, FLAG_UNFRAMED, Entry, encode_block
 from feeds.bus.base import Outgoing
 from subscriptions.entitlements import LEVEL_MAX
 from subscriptions.gateway import raw as raw_module
+from subscriptions.gateway import replays
 from subscriptions.protocol import SUBPROTOCOL_MSGPACK
 from tests.feeds.wire import message
 from tests.gateway import cast
 from tests.gateway.running import WAIT_S, Client, RunningGateway, running
+from tests.gateway.test_replays import END, START, Players
 
 EPOCH = 2026112001
 RX_NS = 1_795_140_900_001_000_000
@@ -268,6 +270,29 @@ def test_a_replay_has_its_own_streams(gateway: RunningGateway, exchange: Exchang
     records = replayed.records(2)
     assert [(one["job"], one["n"], one["q"]) for one in records] == [("replay:5", 1, 1), ("replay:5", 2, 2)]
     assert numbers(rae.records(1)) == [("FPT", 1, 9)]
+
+
+def test_a_replay_begins_when_raw_comes_to_this_gateway(
+    gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound: list[bool] = []
+
+    class Playing(Players):
+        async def send(self, job_id: int) -> None:
+            bound.append(gateway.worker.raw.bound.is_set())
+            await super().send(job_id)
+
+    players = Playing()
+    monkeypatch.setattr(replays, "_port", players)
+    client = gateway.connect("rae")
+    client.frame()
+    reply = client.ask(op="replay", id=1, ch="raw", symbols=["FPT"], start=START, end=END)
+    assert (reply["t"], reply["ok"]) == ("replay", ["FPT"])
+    gateway.until(lambda: bool(players.calls), "the job was let go")
+    assert bound == [True]
+    Exchange(gateway, "job", origin=reply["origin"]).send(trade(1), trade(2, VNM), trade(3))
+    assert numbers(client.records(2)) == [("FPT", 1, 1), ("FPT", 2, 3)]
+    assert client.states == [(1, "running")]
 
 
 def test_a_slow_follower_is_told_the_exact_range(gateway: RunningGateway, exchange: Exchange) -> None:
