@@ -221,7 +221,7 @@ class InProcessPath:
 
     def _note_sent(self, line: int, data: bytes) -> None:
         self._sent[line] += 1
-        self._log.write(row_of(OUT, line, time.time_ns(), data))
+        self._log.write(row_of(OUT, line, at_ns=time.time_ns(), data=data))
 
     # ------------------------------------------------------------------ evidence
     async def settle(self) -> Evidence:

@@ -224,12 +224,12 @@ class Relay:
         self._row(OUT, line, now_ns, data)
 
     def _row(self, what: int, line: RelayLine, at_ns: int, data: bytes) -> None:
-        self._buffer += row_of(what, line.index, at_ns, data)
+        self._buffer += row_of(what, line.index, at_ns=at_ns, data=data)
         if len(self._buffer) >= LOG_BYTES_MAX:
             self.flush()
 
 
-def row_of(what: int, line: int, at_ns: int, data: bytes) -> bytes:
+def row_of(what: int, line: int, *, at_ns: int, data: bytes) -> bytes:
     """One row of a log."""
     return _ROW.pack(what, line, at_ns, digest_of(data))
 

@@ -23,6 +23,7 @@ from feeds.dead_letters.choice import letters_of
 from feeds.dead_letters.reinjection import prepare
 from feeds.journal import JournalWriter
 from feeds.parser.translator import Rejected, Translation, Translator
+from feeds.parser.worker import ParserWorker
 from tests.feeds.buses import until
 from tests.feeds.data_path import MS, T0_NS
 from tests.feeds.test_colocated import FEED, PARTITIONS, arrived, capture, open_bus, running
@@ -48,6 +49,17 @@ async def put_in_again(bus: MemoryBus) -> None:
     await bus.publish_raw([Outgoing(*raw) for raw in prepared.messages])  # confirmed by the next checkpoint
 
 
+def have_come(said: list[Delivery], reader: Subscription, wanted: int) -> bool:
+    said.extend(arrived(reader))
+    return len(trades(said)) == wanted
+
+
+async def checkpointed(worker: ParserWorker) -> None:
+    """What has come so far is in a checkpoint."""
+    assert isinstance(worker, ColocatedParser)
+    await worker._round()
+
+
 async def test_a_dead_letter_is_put_in_again_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It comes through the queue, between what the publisher hands over; a successor knows that it has passed."""
     general = Translator.general
@@ -64,21 +76,21 @@ async def test_a_dead_letter_is_put_in_again_once(tmp_path: Path, monkeypatch: p
         old.setattr(Translator, "general", before_the_fix)
         capture(tmp_path, [trade(n, price="098777.0" if n == 3 else "98500.0") for n in range(1, 6)])
         async with running(bus, tmp_path, colocated=True) as worker:
-            await until(lambda: sum(worker.counts.parsed.values()) == 4 and sum(worker.counts.dead.values()) == 1)
-            said += arrived(reader)
+            await until(partial(have_come, said, reader, 4))
+            await until(lambda: sum(worker.counts.dead.values()) == 1)
+            await checkpointed(worker)
     async with running(bus, tmp_path, colocated=True, killed=True) as worker:
         await put_in_again(bus)
         capture(tmp_path, [trade(6)], first=6)
         await put_in_again(bus)
-        await until(lambda: worker.counts.parsed["X"] == 2)
+        await until(partial(have_come, said, reader, 6))
         assert worker.counts.reinjected == 1
-        said += arrived(reader)
+        await checkpointed(worker)
     bus, reader = await open_bus(tmp_path)
     async with running(bus, tmp_path, colocated=True) as worker:
         await put_in_again(bus)
         capture(tmp_path, [trade(7)], first=7)
-        await until(lambda: worker.counts.parsed["X"] >= 1)
-        said += arrived(reader)
+        await until(partial(have_come, said, reader, 7))
     passed = trades(said)
     assert sorted(q for q, _ in passed) == [1, 2, 3, 4, 5, 6, 7]
     assert [n for _, n in passed] == [1, 2, 3, 4, 5, 6, 7]
