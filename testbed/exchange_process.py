@@ -6,7 +6,8 @@ import gc
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from feeds.simulator.cap import parse_cap
@@ -22,6 +23,9 @@ from testbed.invariants.identity import identity_of
 from testbed.worker_process import feed_of
 
 TICK_S = 0.005
+REPORT_S = 0.5
+COPIES_MAX = 10_000  # datagrams of a recording remembered, past it the oldest is forgotten: its copy is sent as well
+Report = Callable[[dict[str, object]], None]
 
 
 def main() -> None:
@@ -45,37 +49,51 @@ def main() -> None:
             _write(path, summary)
 
         if spec.get("cap"):
-            summary = _play(Path(spec["cap"]), output, rate=spec["rate"], stop=stop)
+            options = {"rate": spec["rate"], "stop": stop, "report": report, "seconds": spec.get("duration_s")}
+            summary = _play(Path(spec["cap"]), output, **options)
         else:
-            summary = Runner(exchange, [output], plan).run(stop, report=report, report_s=0.5)
+            summary = Runner(exchange, [output], plan).run(stop, report=report, report_s=REPORT_S)
         truth.flush()
         output.close()
     _write(path, {**summary, "ended": True})
 
 
-def _play(path: Path, output: FeedOutput, *, rate: float, stop: StopFlag) -> dict[str, object]:
+def _play(
+    path: Path, output: FeedOutput, *, rate: float, stop: StopFlag, report: Report, seconds: float | None
+) -> dict[str, object]:
     """A recording, once, at `rate` datagrams a second on both lines; its truth as of messages of the exchange."""
-    pace, waiting = Pace(rate), list(_messages(path, output.name))
-    began, sent = time.monotonic(), 0
-    while sent < len(waiting) and not stop():
-        due = waiting[sent : sent + pace.due(time.monotonic_ns())]
+    pace, waiting = Pace(rate), _messages(path, output.name)
+    began = reported = time.monotonic()
+    summary: dict[str, object] = {}
+    while not stop() and (seconds is None or time.monotonic() - began < seconds):
+        count = pace.due(time.monotonic_ns())
+        due = list(islice(waiting, count))
         now_ns = time.time_ns()
         for sender, datagrams in output.plan(due, now_ns):
             sender.offer(datagrams, now_ns)
-        sent += len(due)
+        elapsed_s = max(time.monotonic() - began, TICK_S)
+        rate_now = output.messages / elapsed_s
+        summary = {"messages": output.messages, "elapsed_s": elapsed_s, "rate": rate_now}
+        summary["feeds"] = {output.name: output.summary()}
+        if len(due) < count:
+            break
+        if time.monotonic() - reported >= REPORT_S:
+            reported = time.monotonic()
+            report(summary)
         time.sleep(TICK_S)
-    elapsed_s = time.monotonic() - began
-    return {
-        "messages": sent,
-        "elapsed_s": elapsed_s,
-        "rate": sent / elapsed_s,
-        "feeds": {output.name: output.summary()},
-    }
+    return summary
 
 
 def _messages(path: Path, feed: str) -> Iterator[Message]:
+    """The recording's datagrams; the second line's copy of one is left out, both lines get each."""
+    recent: dict[bytes, None] = {}
     with path.open("rb") as lines:
         for datagram in parse_cap(lines):
+            if datagram.data in recent:
+                continue
+            recent[datagram.data] = None
+            if len(recent) > COPIES_MAX:
+                del recent[next(iter(recent))]
             found = identity_of(datagram.data)
             market, stream, sequence, msg_type = found or ("", "", 0, "")
             yield Message(feed, market, stream, sequence, msg_type, "", datagram.data)

@@ -104,6 +104,7 @@ class PrivatePostgreSQL(PrivateService):
             extra_groups=[] if account else None,
             capture_output=True,
             text=True,
+            start_new_session=True,
         )
         if done.returncode != 0:
             raise ServiceNotStarted(f"{' '.join(command)}: {done.stderr.strip()}")

@@ -96,6 +96,7 @@ class System:
             text=True,
             timeout=timeout_s,
             check=False,
+            start_new_session=True,  # Ctrl-C is for whoever started us: it ends the system in good order
         )
         if done.returncode:
             raise RuntimeError(f"manage.py {' '.join(arguments)}: exit {done.returncode}: {done.stderr[-2000:]}")
@@ -110,6 +111,7 @@ class System:
             stdout=log,
             stderr=subprocess.STDOUT,
             preexec_fn=die_with_parent,
+            start_new_session=True,
         )
         log.close()
         self.processes[name] = process

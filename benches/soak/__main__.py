@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benches.soak.options import Options, parse
 from benches.soak.run import Run
-from benches.soak.stand import Stand
+from benches.soak.stand import Stand, Stopped
 
 INTERRUPTED = 130
 
@@ -56,9 +56,19 @@ def soak(options: Options, folder: Path, stop: threading.Event) -> list[str]:
     """The violations of one run; everything it started is ended when it returns."""
     stand = Stand(folder, options)
     try:
-        run = Run(stand, stand.start(), stop)
+        known = stand.start(stop)
+        run = Run(stand, known, stop)
         with contextlib.closing(run):
-            return run.judge() if run.carry_on() else run.violations
+            try:
+                found = run.judge() if run.carry_on() else run.violations
+            except Exception:
+                if not stop.is_set():  # else it is no wonder that something was cut off
+                    raise
+                found = run.violations
+            run.summary()
+            return found
+    except Stopped:
+        return []
     finally:
         stand.close()
 

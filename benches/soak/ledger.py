@@ -7,29 +7,34 @@ has said and the other has not yet: the lag.
 
 from __future__ import annotations
 
+import json
 import re
 from zlib import crc32
 
+from benches.soak.order import Order
+
 OUTSTANDING_MAX = 3_000_000  # records of lag; past it the run has failed, there is no use in going on
 VIOLATIONS_MAX = 20
-Key = tuple[str, str, str, str]
 _PARTS = re.compile(
-    r'\{"ch":"(?P<ch>\w+)",.*?,"n":(?P<n>\d+),"ep":"[^"]*","rx":\d+,"q":(?P<q>\d+|null),"m":(?P<m>null|"\w+"),'
-    r'"bd":(?:null|"[^"]*"),"mt":"(?P<mt>\w+)"'
+    r'(\{"ch":"(\w+)","s":"[^"\\]*(?:\\.[^"\\]*)*"),"n":(\d+),"ep":"([^"]*)","rx":\d+,"q":(\d+|null),'
+    r'"m":(?:null|"(\w+)"),"bd":(?:null|"[^"]*"),"mt":"(\w+)"'
 )
-OWN = frozenset({"gap", "feed", "replay"})
+N, Q = 3, 5
+OWN = frozenset({"gap", "feed", "replay", "tape"})
+Gap = tuple[str, int, int]  # stream as `STO.market`, first, last
 
 
 class Ledger:
     """Both sides of a run. Not thread-safe: one lock around the callers."""
 
     def __init__(self) -> None:
-        self.expected: dict[Key, int] = {}
-        self.early: dict[Key, int] = {}
+        self.expected: dict[str, int] = {}
+        self.early: dict[str, int] = {}
         self.settled = 0
-        self.expected_gaps: list[str] = []
-        self.found_gaps: list[str] = []
-        self.violations: list[str] = []
+        self.expected_gaps: list[Gap] = []
+        self.found_gaps: list[Gap] = []
+        self.order = Order()
+        self._violations: list[str] = []
 
     def expect(self, record: str) -> None:
         """A record of the reference."""
@@ -37,15 +42,26 @@ class Ledger:
 
     def arrive(self, record: str) -> None:
         """A record of PARSED."""
-        self._take(record, self.early, self.expected, gaps=self.found_gaps)
+        parts = self._take(record, self.early, self.expected, gaps=self.found_gaps)
+        if parts is None:
+            return
+        head, _, n, epoch, q, market, msg_type = parts.groups()
+        stream = f"{head} {epoch}"
+        self.order.number(stream, int(n))
+        if msg_type not in OWN and q != "null":
+            self.order.sequence(stream, market, msg_type, q=int(q))
 
     @property
     def lag(self) -> int:
         return len(self.expected) + len(self.early)
 
+    @property
+    def violations(self) -> list[str]:
+        return [*self._violations, *self.order.violations]
+
     def close(self) -> list[str]:
         """Nothing more comes: what is left on either side is a violation, and so are gaps that differ."""
-        found = list(self.violations)
+        found = self.violations
         if self.expected:
             found.append(f"I5: {len(self.expected)} records never came, first {_shown(self.expected)}")
         if self.early:
@@ -57,17 +73,21 @@ class Ledger:
             found.append(f"I2: {len(beyond)} gap events that the journal does not show, first {min(beyond)}")
         return found
 
-    def _take(self, record: str, own: dict[Key, int], other: dict[Key, int], *, gaps: list[str]) -> None:
+    def _take(
+        self, record: str, own: dict[str, int], other: dict[str, int], *, gaps: list[Gap]
+    ) -> re.Match[str] | None:
         parts = _PARTS.match(record)
         if parts is None:
             self._violation(f"I5: not a record: {record[:200]}")
-            return
-        if parts["mt"] in OWN:
-            if parts["mt"] == "gap":
-                gaps.append(record[parts.end() :].split(',"event"', 1)[1].split(',"t0"')[0])
-            return
-        key = (parts["ch"], parts["m"], parts["mt"], parts["q"])
-        text = crc32((record[: parts.start("n")] + record[parts.start("q") :]).encode())
+            return None
+        _, channel, _, _, q, market, msg_type = parts.groups()
+        if msg_type in OWN:
+            if msg_type == "gap":
+                gap = json.loads(record)
+                gaps.append((gap["stream"], gap["from"], gap["to"]))
+            return parts
+        key = f"{channel} {market} {msg_type} {q}"
+        text = crc32((record[: parts.start(N)] + record[parts.start(Q) :]).encode())
         there = other.pop(key, None)
         if there is None:
             if key in own:
@@ -79,11 +99,12 @@ class Ledger:
             self._violation(f"I8: other text than the reference's: {record[:300]}")
         else:
             self.settled += 1
+        return parts
 
     def _violation(self, text: str) -> None:
-        if len(self.violations) < VIOLATIONS_MAX:
-            self.violations.append(text)
+        if len(self._violations) < VIOLATIONS_MAX:
+            self._violations.append(text)
 
 
-def _shown(rows: dict[Key, int]) -> str:
-    return ", ".join(" ".join(key) for key in sorted(rows)[:5])
+def _shown(rows: dict[str, int]) -> str:
+    return ", ".join(sorted(rows)[:5])

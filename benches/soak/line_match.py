@@ -6,52 +6,57 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from benches.soak.numbers import Numbers
 from feeds.blocks import Block
 from feeds.simulator.truth import digest_of
 from testbed.relay import OUT, ROW_BYTES, RelayRow, rows_of
 
 SLACK_NS = 400_000_000  # what waited in the socket of a capture that was killed
-STALL_ROWS_MAX = 2_000_000
-READ_BYTES = 8 << 20
+AWAY_NS_MAX = 20_000_000_000  # a capture is there again at the latest so long after its end, on a loaded machine
+STALL_ROWS_MAX = 500_000  # rows of a line held for a datagram that does not show; past it, it was never sent
+READ_BYTES = 1 << 20
 
 
 class LineMatch:
-    """One line. `outages` are (killed, back at the latest) in ns, added while the run goes on."""
+    """One line. `kills` are the times (ns) at which a capture was killed, added while the run goes on."""
 
-    def __init__(self, name: str, outages: Sequence[tuple[int, int]]) -> None:
+    def __init__(self, name: str, kills: Sequence[int]) -> None:
         self.name = name
-        self.outages = outages
+        self.kills = kills
         self.waiting: deque[RelayRow] = deque()
         self.journaled = 0
-        self.missing: list[
-            int
-        ] = []  # times of what is missing outside of outages: the kernel dropped it, or nobody did
-        self.in_outages = 0
+        self.missing = 0  # outside of a capture's absence: the kernel dropped it, or nobody did
+        self.first_missing_ns = 0
+        self.away = 0  # came while no capture was there
+        self.away_ns_max = 0
         self.unknown = 0
-
-    def went_out(self, row: RelayRow) -> None:
-        self.waiting.append(row)
 
     def was_journaled(self, digest: bytes) -> bool:
         """False when the relay's log has to be read on first."""
         for ahead, row in enumerate(self.waiting):
             if row.digest == digest:
-                for _ in range(ahead):
-                    self._miss(self.waiting.popleft())
+                if ahead:
+                    self._miss(ahead)
                 self.waiting.popleft()
                 self.journaled += 1
                 return True
         return False
 
     def close(self) -> None:
-        while self.waiting:
-            self._miss(self.waiting.popleft())
+        if self.waiting:
+            self._miss(len(self.waiting))
 
-    def _miss(self, row: RelayRow) -> None:
-        if any(first - SLACK_NS <= row.at_ns <= last + SLACK_NS for first, last in self.outages):
-            self.in_outages += 1
+    def _miss(self, count: int) -> None:
+        """The first `count` rows are not in the journal: one run of them, excused by a kill inside of it alone."""
+        first_ns = last_ns = self.waiting[0].at_ns
+        for _ in range(count):
+            last_ns = self.waiting.popleft().at_ns
+        if any(first_ns - SLACK_NS <= killed <= last_ns + SLACK_NS for killed in self.kills):
+            self.away += count
+            self.away_ns_max = max(self.away_ns_max, last_ns - first_ns)
         else:
-            self.missing.append(row.at_ns)
+            self.missing += count
+            self.first_missing_ns = self.first_missing_ns or first_ns
 
     def violations(self, counts: dict[str, int], *, sent: int, kernel_drops: int) -> list[str]:
         """I1 and I3, at the end."""
@@ -59,60 +64,74 @@ class LineMatch:
         came = counts["received"] + counts["kernel_drops"]
         if sent != came:
             found.append(f"I1 line {self.name}: {sent} sent, {came} came to the relay")
-        if counts["sent"] != self.journaled + self.in_outages + len(self.missing):
+        if counts["sent"] != self.journaled + self.away + self.missing:
             found.append(
-                f"I1 line {self.name}: {counts['sent']} went out, {self.journaled} journaled, {self.in_outages} away"
+                f"I1 line {self.name}: {counts['sent']} went out, {self.journaled} journaled, {self.away} away"
             )
         if self.unknown:
             found.append(f"I3 line {self.name}: {self.unknown} datagrams journaled that were never sent so")
-        if len(self.missing) > kernel_drops:
+        if self.missing > kernel_drops:
             found.append(
-                f"I3 line {self.name}: {len(self.missing)} datagrams not journaled, {kernel_drops} dropped by the "
-                f"kernel, the first sent at {self.missing[0]}"
+                f"I3 line {self.name}: {self.missing} datagrams not journaled, {kernel_drops} dropped by the "
+                f"kernel, the first sent at {self.first_missing_ns}"
             )
+        if self.away_ns_max > AWAY_NS_MAX:
+            found.append(f"I12 line {self.name}: no capture for {self.away_ns_max / 1e9:.1f} s")
         return found
 
 
 class Lines:
-    """Both lines, fed from the relay's log file and from journal blocks."""
+    """Both lines, fed from the relay's log file and from journal blocks; `numbers` are the sequences journaled."""
 
-    def __init__(self, log: Path, outages: Sequence[tuple[int, int]]) -> None:
-        self.lines = [LineMatch(name, outages) for name in "AB"]
+    def __init__(self, log: Path, kills: Sequence[int]) -> None:
+        self.lines = [LineMatch(name, kills) for name in "AB"]
+        self.numbers = Numbers()
         self._path = log
         self._at = 0
         self._undecided: tuple[deque[bytes], deque[bytes]] = (deque(), deque())
 
     def take(self, blocks: Iterable[Block]) -> None:
         """Journal blocks, in order. Digests that the log does not show yet wait: it is written in larger pieces."""
+        undecided, note = self._undecided, self.numbers.add_message
         for block in blocks:
             for _rx, line, _flags, data in block.entries:
-                self._undecided[line].append(digest_of(data))
+                digest = digest_of(data)
+                undecided[line].append(digest)
+                note(data, digest)
         self.settle()
 
     def settle(self, *, last: bool = False) -> None:
-        """Read on in the relay's log and match what can be matched; at the end what is left is unknown."""
-        self._read_log()
-        for line, digests in zip(self.lines, self._undecided, strict=True):
-            while digests:
-                if not line.was_journaled(digests[0]):
-                    if not last:
-                        break
-                    line.unknown += 1
-                digests.popleft()
-            if last:
+        """Match what can be matched, reading on in the relay's log for it; at the end what is left is unknown."""
+        self._match()
+        while (last or any(self._undecided)) and self._read_log():
+            self._match()
+        if last:
+            for line, digests in zip(self.lines, self._undecided, strict=True):
+                line.unknown += len(digests)
+                digests.clear()
                 line.close()
 
     @property
     def journaled(self) -> int:
         return sum(line.journaled for line in self.lines)
 
-    def _read_log(self) -> None:
-        if max(len(line.waiting) for line in self.lines) > STALL_ROWS_MAX:
-            return
+    def _match(self) -> None:
+        for line, digests in zip(self.lines, self._undecided, strict=True):
+            while digests:
+                if not line.was_journaled(digests[0]):
+                    if len(line.waiting) < STALL_ROWS_MAX:
+                        break
+                    line.unknown += 1
+                digests.popleft()
+
+    def _read_log(self) -> bool:
+        """The next piece of the log; False when there is none yet."""
         with self._path.open("rb") as file:
             file.seek(self._at)
             chunk = file.read(READ_BYTES // ROW_BYTES * ROW_BYTES)
-        self._at += len(chunk) // ROW_BYTES * ROW_BYTES
-        for row in rows_of(chunk):
+        whole = len(chunk) // ROW_BYTES * ROW_BYTES
+        self._at += whole
+        for row in rows_of(chunk[:whole]):
             if row.what == OUT:
-                self.lines[row.line].went_out(row)
+                self.lines[row.line].waiting.append(row)
+        return bool(whole)

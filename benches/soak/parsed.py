@@ -14,6 +14,7 @@ from subscriptions.gateway.spans import Spans
 
 PREFETCH = 200
 AGAIN_S = 0.3
+EARLY_MAX = 200_000  # records the reference may be behind; past it the stream waits
 CONNECT_S_MAX = 5.0
 
 
@@ -68,6 +69,8 @@ class ParsedReader(threading.Thread):
 
         async def take(message: aio_pika.abc.AbstractIncomingMessage) -> None:
             self._take(message)
+            while len(self.ledger.early) > EARLY_MAX and not self._stopping.is_set():  # noqa: ASYNC110
+                await asyncio.sleep(AGAIN_S)  # unacknowledged, so no more comes: the stream keeps it
             await message.ack()
 
         await queue.consume(take, arguments={"x-stream-offset": self._next_offset})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from testbed.invariants.parsing import replays_are_identical
 from testbed.reference_path import replayed
 
 IDLE_S = 0.05
+PRUNE_AGE_S = 180.0  # a publisher may be asked to go back by some seconds; older segments nobody needs
 LAG_MAX = 1_000_000  # records the reference may be ahead of PARSED; past it it waits
 LAST_BLOCKS = 200
 READ_BYTES = 1 << 20
@@ -93,8 +95,9 @@ class Reference(threading.Thread):
         except (FileNotFoundError, ValueError):
             return
         kept_from = min(cursor.segment, self.position.segment)
+        old = time.time() - PRUNE_AGE_S
         for path in self.folder.glob("*.mdj"):
-            if path.name < kept_from:
+            if path.name < kept_from and path.stat().st_mtime < old:
                 for other in self.folder.glob(f"{path.stem}*"):
                     other.unlink(missing_ok=True)
 

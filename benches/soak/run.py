@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
 
 from benches.soak.client import SoakClient
 from benches.soak.faults import Faults
+from benches.soak.judge import Judge
 from benches.soak.ledger import Ledger
 from benches.soak.line_match import Lines
 from benches.soak.parsed import ParsedReader
 from benches.soak.reference import Reference, until
 from benches.soak.stand import FEED, Known, Stand
 from benches.soak.timeline import timeline
-from benches.soak.truth import sums_of
 from benches.soak.usage import Watch
 from feeds.bus.amqp.topology import Topology
 
 PROGRESS_S = 3.0
 READY_S_MAX = 180.0
-DRAIN_S_MAX = 90.0
+DRAIN_S_MAX = 120.0
 STILL_S = 2.0
+STILL_TRIES_MAX = 5
+LOST_S = 15.0  # without any movement
 END_S_MAX = 60.0
 
 
@@ -33,8 +34,8 @@ class Run:
         self.violations: list[str] = []
         self.lock = threading.Lock()
         self.ledger = Ledger()
-        self.outages: list[tuple[int, int]] = []
-        self.lines = Lines(stand.relay_log, self.outages)
+        kills: list[int] = []
+        self.lines = Lines(stand.relay_log, kills)
         self.watch = Watch()
         folder = stand.system.data_dir / "journal" / FEED
         self.reference = Reference(folder, known, ledger=self.ledger, lock=self.lock, lines=self.lines)
@@ -42,7 +43,10 @@ class Run:
         self.parsed = ParsedReader(stand.broker.url, topology, ledger=self.ledger, lock=self.lock)
         self.client = SoakClient(stand.system.stream_url, stand.system.key)
         options = stand.options
-        self.faults = Faults(stand, timeline(options.faults, options.seconds, options.seed), self.outages)
+        events = timeline(options.faults, options.seconds, options.seed)
+        self.faults = Faults(stand, events, kills=kills, client=self.client)
+        self.missing = 0
+        self.drained_s = 0.0
         self.began = time.monotonic()
 
     def carry_on(self) -> bool:
@@ -66,10 +70,14 @@ class Run:
 
     def judge(self) -> list[str]:
         """After the exchange: heal, let everything drain, then hold it against the truth."""
+        self._say("the exchange has ended; healing")
         self.faults.stop()
         self.stand.set_faults({}, {})
         self._drain()
-        stats = self.stand.system.stats()
+        if self.stop.is_set():
+            return self.violations
+        judge = Judge(self.stand, self._say)
+        found = self._when_still(judge)
         self.stand.relay.terminate()
         self.stand.relay.wait(END_S_MAX)
         self.reference.stop()
@@ -77,14 +85,18 @@ class Run:
         self.client.stop()
         self.lines.settle(last=True)
         self._broken()
-        found = [*self.violations, *self.ledger.close(), *self._line_violations(stats), *self.watch.violations()]
-        found += self._gateway_violations(stats) + self.reference.replay_twice()
+        self._say("comparing with the truth log")
+        found += judge.lines(self.lines) + judge.numbers(self.lines, self.ledger)
+        found += self.ledger.close() + self.watch.violations() + self.reference.replay_twice()
+        late = self.reference.counts.late
+        if judge.late != late:
+            found.append(f"I2: {judge.late} announced numbers came after all, {late} late ones by the reference")
         if self.parsed.spans.lost:
             found.append(f"I5: {self.parsed.spans.lost} record numbers are missing in the PARSED stream")
-        if sum(self.reference.counts.dead.values()):
+        if sum(self.reference.counts.dead.values()) and self.stand.options.cap is None:
             found.append(f"I5: dead letters {self.reference.counts.dead}, and nothing was damaged")
-        self._summary()
-        return list(dict.fromkeys(found))
+        self.missing = judge.missing
+        return list(dict.fromkeys([*self.violations, *found]))
 
     def close(self) -> None:
         if self.faults.is_alive():
@@ -99,18 +111,37 @@ class Run:
         return self.client.subscribed.is_set() and len(self.stand.system.stats()) >= 5
 
     def _drain(self) -> None:
-        deadline, still_since, last = time.monotonic() + DRAIN_S_MAX, time.monotonic(), (0, 0)
+        """Until everything that was journaled is settled and nothing moves."""
+        healed = still_since = said = time.monotonic()
+        last = (-1, -1, -1)
         while time.monotonic() - still_since < STILL_S or self.ledger.lag:
-            now = (self.reference.entries, self.parsed.records)
+            now = (self.reference.entries, self.parsed.records, self.client.records)
             if now != last:
                 last, still_since = now, time.monotonic()
-            if time.monotonic() > deadline:
+            if time.monotonic() - said > PROGRESS_S:
+                said = time.monotonic()
+                self._progress("draining")
+            if time.monotonic() - healed > DRAIN_S_MAX:
                 self.violations.append(f"I12: {self.ledger.lag:,} records of lag {DRAIN_S_MAX:.0f} s after healing")
                 return
-            if self.stop.wait(0.2):
+            if self._broken() or self.stop.wait(0.2):
                 return
-            if time.monotonic() - still_since > 15:
+            if time.monotonic() - still_since > LOST_S:
                 return  # nothing moves: what is left will not come
+        self.drained_s = still_since - healed
+
+    def _when_still(self, judge: Judge) -> list[str]:
+        """What compares figures of several processes: again when something moved meanwhile (a state is published)."""
+        found: list[str] = []
+        for _ in range(STILL_TRIES_MAX):
+            moved = (self.parsed.records, self.client.records)
+            stats = self.stand.system.stats()
+            found = judge.publisher(stats) + judge.gateway(stats, self.client, self.ledger.order.last)
+            if not found or moved == (self.parsed.records, self.client.records):
+                break
+            if self.stop.wait(STILL_S):
+                return []
+        return found
 
     def _broken(self) -> bool:
         """Anything that says so already."""
@@ -118,53 +149,38 @@ class Run:
             if thread.failure is not None:
                 self.violations.append(f"{thread.name}: {type(thread.failure).__name__}: {thread.failure}")
         self.violations += self.ledger.violations + self.client.violations
+        self.violations = list(dict.fromkeys(self.violations))
         if not self.faults.busy and not self.faults.now.startswith("broker") and (text := self.stand.ended_by_itself()):
             self.violations.append(text)
         return bool(self.violations)
 
-    def _line_violations(self, stats: dict[str, dict[str, Any]]) -> list[str]:
-        counts, exchanged = self.stand.relayed(), self.stand.exchanged()
-        sent = exchanged["feeds"][FEED]["lines"]
-        capture = next(row for name, row in stats.items() if name.startswith("capture/"))
-        found = []
-        for line, its in zip(self.lines.lines, counts, strict=True):
-            drops = capture["kernel_drops_by_line"][f"{FEED}.{line.name}"]
-            found += line.violations(its, sent=sent[line.name]["sent"], kernel_drops=drops)
-        made, total = sums_of(self.stand.truth)
-        for line, its in zip("AB", counts, strict=True):
-            if its["received"] == made and its["digest_sum"] != total:
-                found.append(f"I1 line {line}: other bytes came to the relay than the truth log has")
-        return found
+    def _say(self, text: str) -> None:
+        print(f"{time.monotonic() - self.began:6.0f} s  {text}", flush=True)
 
-    def _gateway_violations(self, stats: dict[str, dict[str, Any]]) -> list[str]:
-        """I6, of the gateway that runs at the end."""
-        row = next(row for name, row in stats.items() if name.startswith("gateway/"))
-        out = sum(row[name] for name in ("delivered", "conflated", "skipped", "discarded"))
-        if row["eligible"] != out:
-            return [f"I6: eligible {row['eligible']:,} != delivered, conflated, skipped, discarded {out:,}"]
-        return []
-
-    def _progress(self) -> None:
+    def _progress(self, doing: str = "") -> None:
         exchanged = self.stand.exchanged()
         memory = self.watch.look(self.stand.processes())
-        elapsed_s = time.monotonic() - self.began
-        print(
-            f"{elapsed_s:6.0f} s  sent {exchanged.get('messages', 0):,} ({exchanged.get('rate', 0):,.0f}/s)  "
+        self._say(
+            f"sent {exchanged.get('messages', 0):,} ({exchanged.get('rate', 0):,.0f}/s)  "
             f"journaled {self.lines.journaled:,}  settled {self.ledger.settled:,}  lag {self.ledger.lag:,}  "
-            f"client {self.client.records:,}  {memory >> 20:,} MiB  fault: {self.faults.now}",
-            flush=True,
+            f"client {self.client.records:,}  {memory >> 20:,} MiB  {doing or f'fault: {self.faults.now}'}"
         )
 
-    def _summary(self) -> None:
+    def summary(self) -> None:
+        """What was done and seen, whether the run came to its end or not."""
         exchanged = self.stand.exchanged()
         done = ", ".join(f"{name} {count}" for name, count in sorted(self.faults.done.items())) or "none"
         most = ", ".join(f"{name} {mib}" for name, mib in sorted(self.watch.highest().items()))
-        away = sum(line.in_outages for line in self.lines.lines)
+        away = sum(line.away for line in self.lines.lines)
+        away_s = max(line.away_ns_max for line in self.lines.lines) / 1e9
+        drops = sum(self.stand.kernel_drops())
         print(
             f"sent {exchanged.get('messages', 0):,} messages; journaled {self.lines.journaled:,} datagrams, {away:,} "
-            f"came while the capture was away; {self.ledger.settled:,} records equal to the reference's; "
-            f"{len(self.ledger.found_gaps)} gaps announced\n"
+            f"came while the capture was away ({away_s:.1f} s at most), {drops:,} dropped by the kernel\n"
+            f"{self.ledger.settled:,} records equal to the reference's, {self.ledger.lag:,} not settled; "
+            f"{len(self.ledger.found_gaps):,} gaps announced, {self.missing:,} messages missing by the truth log\n"
             f"client: {self.client.records:,} records, {self.client.connections} connections, "
-            f"{len(self.client.notices)} notices; faults: {done}\nmemory at most (MiB): {most}",
+            f"{len(self.client.notices)} notices; faults: {done}; drained {self.drained_s:.1f} s after healing\n"
+            f"memory at most (MiB): {most}",
             flush=True,
         )

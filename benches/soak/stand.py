@@ -6,14 +6,16 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benches.soak.drops import drops_at
 from benches.soak.options import Options
 from feeds.config import FeedConfig
 from testbed.ports import free_base_port
 from testbed.postgresql import PrivatePostgreSQL
-from testbed.rabbitmq import PrivateRabbitMQ
+from testbed.rabbitmq import VHOST, PrivateRabbitMQ
 from testbed.redis import PrivateRedis
 from testbed.system import ROOT, System, die_with_parent
 from testbed.worker_process import feed_as_json, feed_of
@@ -41,6 +43,10 @@ print(json.dumps([feed_as_json(feed), {{k: t for k, (t, _) in load_instruments()
 """
 
 
+class Stopped(Exception):
+    """The run was interrupted before it began."""
+
+
 class Known(NamedTuple):
     """What the reference must know of the system's rows."""
 
@@ -62,11 +68,13 @@ class Stand:
         self.relay_counts = folder / "relay.json"
         self.truth = folder / "truth"
         self.exchange_path = folder / "exchange.json"
+        self._dropped = [0, 0]  # by the kernel, at captures that were killed
 
-    def start(self) -> Known:
-        """Everything but the exchange."""
+    def start(self, stop: threading.Event) -> Known:
+        """Everything but the exchange. Raises Stopped between two steps when `stop` is set."""
         for service in (self.broker, self.redis, self.postgresql):
             service.start()
+            _go_on(stop)
         self.system = System(
             self.folder / "data",
             self.base_port,
@@ -76,12 +84,15 @@ class Stand:
             extra={"MDDS_OUTBOX_BYTES": str(CLIENT_BYTES)},
         )
         self.system.prepare("--unicast")
+        _go_on(stop)
         code = ROWS.format(feed=FEED, wait=GAP_WAIT_MS, bytes=CLIENT_BYTES)
         printed = self.system.manage("shell", "--no-imports", "-c", code)
         feed, tickers = json.loads(printed.strip().splitlines()[-1])
+        _go_on(stop)
         for name in WORKERS:
             self.start_worker(name)
         known = Known(feed_of(feed), tickers)
+        self._ports = [line.port for line in known.feed.lines]
         self._start_relay(known.feed)
         return known
 
@@ -126,6 +137,7 @@ class Stand:
                 stderr=log,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
                 preexec_fn=die_with_parent,
+                start_new_session=True,  # Ctrl-C is for us alone
             )
         self.system.processes[name] = process
         return process
@@ -142,9 +154,24 @@ class Stand:
     def exchanged(self) -> dict[str, Any]:
         return _read(self.exchange_path) or {}
 
+    def note_kernel_drops(self) -> None:
+        """The capture is going to be killed: keep what its sockets have dropped."""
+        self._dropped = self.kernel_drops()
+
+    def kernel_drops(self) -> list[int]:
+        """By line, of all captures so far."""
+        return [before + now for before, now in zip(self._dropped, drops_at(self._ports), strict=True)]
+
+    def raw_queues(self) -> dict[str, int]:
+        """Messages in each queue of RAW, delivered ones that nobody has acknowledged among them."""
+        rows = (row.split() for row in self.broker.ctl("list_queues", "-p", VHOST, "name", "messages").splitlines())
+        prefix = f"mdds{self.base_port}.raw."
+        return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[0].startswith(prefix)}
+
     def processes(self) -> dict[str, int]:
-        """Ids of what is watched for memory."""
+        """Ids of what is watched for memory, the checker among them."""
         own = {name: process.pid for name, process in self.system.processes.items() if process.poll() is None}
+        own["checker"] = os.getpid()
         return own | ({"rabbitmq": self.broker.pid} if self.broker.running else {})
 
     def ended_by_itself(self) -> str:
@@ -167,6 +194,11 @@ class Stand:
                     pipe.close()
         for service in (self.broker, self.redis, self.postgresql):
             service.close()
+
+
+def _go_on(stop: threading.Event) -> None:
+    if stop.is_set():
+        raise Stopped
 
 
 def _read(path: Path) -> Any:

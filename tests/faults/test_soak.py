@@ -33,7 +33,7 @@ def test_the_ledger_settles_both_ways_round() -> None:
     ledger = Ledger()
     ledger.expect(text(1, 1))
     ledger.arrive(text(9, 1, rx=99))
-    ledger.arrive(text(2, 2))
+    ledger.arrive(text(10, 2))
     assert ledger.lag == 1
     ledger.expect(text(2, 2))
     assert (ledger.settled, ledger.close()) == (2, [])
@@ -46,9 +46,10 @@ def test_the_ledger_bites() -> None:
     ledger.arrive(text(1, 1, p="9.9"))
     ledger.arrive(text(2, 2))
     ledger.arrive(text(3, 2))
+    ledger.arrive(text(5, 4))
     ledger.arrive("nonsense")
-    codes = [found.split(":")[0] for found in ledger.close()]
-    assert codes == ["I8", "I5", "I5", "I5"]
+    codes = [found.split()[0].rstrip(":") for found in ledger.close()]
+    assert codes == ["I8", "I5", "I7", "I5", "I5"]
 
 
 @pytest.mark.parametrize(
