@@ -8,6 +8,10 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=134217728;"
 )
+# The pool doubles its wait between two attempts to connect for as long as it goes on trying, five minutes by default: a
+# database that was away for a minute would be found after another one. So it gives up after 2 s, and whoever asks next
+# makes it try again; nobody waits much longer for a connection than the attempts last.
+POOL = {"min_size": 1, "max_size": 8, "timeout": 3, "reconnect_timeout": 2}
 
 
 def databases(url: str, *, data_dir: Path) -> dict[str, dict[str, object]]:
@@ -30,7 +34,7 @@ def _postgresql(url: str) -> dict[str, object]:
     parts = urlsplit(url)
     options: dict[str, object] = dict(parse_qsl(parts.query))
     options.setdefault("connect_timeout", "5")
-    options["pool"] = {"min_size": 1, "max_size": 8, "timeout": 5}
+    options["pool"] = dict(POOL)
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": unquote(parts.path.lstrip("/")),
@@ -39,5 +43,6 @@ def _postgresql(url: str) -> dict[str, object]:
         "HOST": unquote(parts.hostname or ""),
         "PORT": str(parts.port or 5432),
         "CONN_MAX_AGE": 0,
+        "CONN_HEALTH_CHECKS": True,  # of each connection taken from the pool: none is left over from before a restart
         "OPTIONS": options,
     }

@@ -24,8 +24,9 @@ def test_a_postgresql_url_is_decoded_and_pooled() -> None:
     assert default["OPTIONS"] == {
         "sslmode": "require",
         "connect_timeout": "5",
-        "pool": {"min_size": 1, "max_size": 8, "timeout": 5},
+        "pool": {"min_size": 1, "max_size": 8, "timeout": 3, "reconnect_timeout": 2},
     }
+    assert default["CONN_HEALTH_CHECKS"] is True
 
 
 @pytest.mark.django_db(transaction=True)

@@ -27,6 +27,8 @@ from tests.gateway.test_run_gateway import gateway_process, manage, open_stream
 pytestmark = pytest.mark.services
 
 BUDGET_S = 1.0
+OUTAGE_S = 8.0  # of the database: so long that a pool which doubles its waits would look again in eight seconds only
+BACK_S_MAX = 15.0  # from the database's return until a client that comes back as it is told has its session
 KEYS = """
 from django.conf import settings
 from subscriptions import api_keys
@@ -86,7 +88,7 @@ def publishing(environ: dict[str, str]) -> Iterator[None]:
                 "feed": "STO", "epoch": 2026112001, "origin": "live", "partition": 0, "run": 1,
                 "first": number, "last": number, "t_rx": time.time_ns(), "t_pub": time.time_ns(),
             }  # fmt: skip
-            await outbox.put(Outgoing(0, cast.trade("FPT", number), headers))
+            await outbox.put(Outgoing(0, cast.trade("FPT", number, made=time.time()), headers))
             await asyncio.sleep(0.02)
         await bus.close()
 
@@ -101,11 +103,11 @@ def publishing(environ: dict[str, str]) -> Iterator[None]:
 
 
 class Reader:
-    """Takes every frame as it comes, with its time."""
+    """Takes every frame as it comes. When a record was made counts, not when this thread got round to reading it."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
-        self.last_record_s = 0.0
+        self.last_made_s = 0.0
         self.numbers: list[int] = []
         self.control: list[dict[str, Any]] = []
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -116,7 +118,7 @@ class Reader:
             while True:
                 frame = json.loads(self.socket.recv())
                 if isinstance(frame, list):
-                    self.last_record_s = time.time()
+                    self.last_made_s = frame[-1]["made"]
                     self.numbers += [one["n"] for one in frame]
                 else:
                     self.control.append(frame)
@@ -153,6 +155,18 @@ def follow(environ: dict[str, str], key: str, process: Any) -> Reader:
     return reader
 
 
+def comes_back(environ: dict[str, str], key: str, process: Any) -> Reader:
+    """As a client does: while it is told that keys cannot be checked it waits for as long as it is told."""
+    while True:
+        reader = Reader(open_stream(int(environ["MDDS_PORT"]) + 1, key, process))
+        reader.socket.send(json.dumps({"op": "sub", "ch": "trade", "symbols": ["FPT"]}))
+        until(lambda reader=reader: reader.numbers or reader.socket.close_code, "records, or a refusal")
+        if reader.numbers:
+            return reader
+        assert (reader.socket.close_code, reader.said("OVERLOADED")) == (4000, True)
+        time.sleep(json.loads(reader.socket.close_reason)["retry_after_ms"] / 1000)
+
+
 def public_id(key: str) -> str:
     return key.removeprefix("mdds_live_")[:8]
 
@@ -175,18 +189,18 @@ def test_rights_hold_while_the_stores_fail(
         at_s = committed_at(environ, REVOKE.format(key=public_id(first)))
         assert reader.ended() == 4401
         assert reader.said("KEY_REVOKED")
-        assert reader.last_record_s <= at_s + BUDGET_S
+        assert reader.last_made_s <= at_s + BUDGET_S
         # F32: Redis down harms no session; F41 and F42 hold without it
         reader = follow(environ, second, process)
         redis_server.kill()
         stays.goes_on()
         at_s = committed_at(environ, REVOKE.format(key=public_id(second)))
         assert reader.ended() == 4401
-        assert reader.last_record_s <= at_s + BUDGET_S
+        assert reader.last_made_s <= at_s + BUDGET_S
         at_s = committed_at(environ, FLIP.format(off=True))
         until(lambda: stays.said("NOT_ENTITLED"), "the flip is told")
         time.sleep(BUDGET_S)
-        assert stays.last_record_s <= at_s + BUDGET_S
+        assert stays.last_made_s <= at_s + BUDGET_S
         committed_at(environ, FLIP.format(off=False))
         redis_server.start()
         # F33: PostgreSQL down: live sessions go on, new logins fail closed
@@ -197,8 +211,11 @@ def test_rights_hold_while_the_stores_fail(
         refused = Reader(open_stream(int(environ["MDDS_PORT"]) + 1, third, process))
         assert refused.ended() == 4000
         assert (refused.said("OVERLOADED"), refused.numbers) == (True, [])
+        time.sleep(OUTAGE_S)
         postgresql.start()
-        follow(environ, third, process).goes_on()
+        back_s = time.monotonic()
+        comes_back(environ, third, process).goes_on()
+        assert time.monotonic() - back_s < BACK_S_MAX
         assert stays.socket.close_code is None
 
 
