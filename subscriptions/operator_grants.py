@@ -28,6 +28,11 @@ def user_id_of(key_id: str) -> str:
     return key_id.removeprefix(_PREFIX) if key_id.startswith(_PREFIX) else ""
 
 
+def key_id_of(user_id: str) -> str:
+    """The key id in the grant of a user."""
+    return f"{_PREFIX}{user_id}"
+
+
 def of_user(user_id: str) -> Grant:
     """AuthError when the user is gone, not active or may not watch."""
     user = get_user_model().objects.filter(pk=int(user_id)).first() if user_id.isdecimal() else None
@@ -38,7 +43,7 @@ def of_user(user_id: str) -> Grant:
     return Grant(
         subscriber_id=-user.pk,  # counts by itself, and is no subscriber's
         subscriber=f"operator-{user.pk}",
-        key_id=f"{_PREFIX}{user.pk}",
+        key_id=key_id_of(str(user.pk)),
         scopes=frozenset({"stream", "replay", "history"}),
         rules=(_RULE,),
         limits=OPERATOR_LIMITS,

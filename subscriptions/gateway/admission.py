@@ -6,30 +6,34 @@ import asyncio
 import ipaddress
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from subscriptions.close_codes import CloseCode
 from subscriptions.entitlements import Grant
 from subscriptions.gateway.bad_keys import BadKeys
+from subscriptions.gateway.session_counts import Elsewhere
 from subscriptions.protocol import OperationId, ProtocolError
 
 if TYPE_CHECKING:
     from subscriptions.gateway.edges import Keys
     from subscriptions.gateway.layer import Seat, StreamLayer
+    from subscriptions.gateway.shared_sessions import SharedSessions
 
 FAILED_LOGIN_DELAY_S = 0.5  # before a bad key is told so: a crash loop with one costs the client, not us
+NOWHERE = Elsewhere()
 NOT_THE_CLIENTS_FAULT = frozenset({"OVERLOADED", "SHUTDOWN"})
 
 
 class Admission:
-    """One for each gateway; its counts are this process's."""
+    """One for each gateway. Addresses and bad keys are counted by process, subscribers over all gateways."""
 
     def __init__(self, layer: StreamLayer) -> None:
         self.layer = layer
         self.bad_keys = BadKeys()
         self.taken_over = 0
         self.sessions_used: Callable[[Grant, int], None] = lambda grant, used: None  # tells the account channel
+        self.shared: SharedSessions | None = None  # None: there is no other gateway to ask
         self._by_address: Counter[str] = Counter()
 
     # Connections
@@ -75,26 +79,50 @@ class Admission:
 
     # Sessions
 
-    def count(self, seat: Seat, grant: Grant, *, takeover: bool = False, id: OperationId = None) -> int:
+    async def elsewhere(self, grant: Grant, *, takeover: bool) -> Elsewhere:
+        """What the subscriber has at other gateways; to be asked right before `count`."""
+        return await self.shared.elsewhere(grant, takeover=takeover) if self.shared is not None else Elsewhere()
+
+    def count(
+        self, seat: Seat, grant: Grant, *, takeover: bool = False, elsewhere: Elsewhere = NOWHERE,
+        id: OperationId = None,
+    ) -> int:  # fmt: skip
         """The subscriber's sessions with this one. Over the limit the oldest ends (if asked, or by plan), or this."""
-        used, limit = self.layer.count_session(seat, grant), grant.limits.sessions
+        limit = grant.limits.sessions
+        used = self.layer.count_session(seat, grant) + elsewhere.sessions
         while used > limit:
             oldest = self._oldest_beside(seat) if takeover or grant.limits.takeover else None
-            if oldest is None:
+            if self.shared is not None and (takeover or grant.limits.takeover) and _older(elsewhere, oldest):
+                self.shared.end_oldest(elsewhere, grant)
+                elsewhere = NOWHERE  # who has the next one nobody said
+            elif oldest is not None:
+                self.end(oldest)
+            else:
                 raise ProtocolError("SESSION_LIMIT", f"at most {limit} sessions at once", id=id, fatal=True)
             self.taken_over += 1
-            self.layer.cut(oldest, CloseCode.TAKEN_OVER, "SESSION_LIMIT")
-            self.layer.uncount(oldest)  # now: its socket may take a moment to go
             used -= 1
         self.sessions_used(grant, used)
         return used
 
+    def end(self, seat: Seat) -> None:
+        """Another session takes its place."""
+        self.layer.cut(seat, CloseCode.TAKEN_OVER, "SESSION_LIMIT")
+        self.layer.uncount(seat)  # now: its socket may take a moment to go
+
+    def take_over(self, message: Mapping[str, object]) -> None:
+        """Another gateway's session takes the place of the oldest one here."""
+        if self.shared is None or message.get("gateway") != self.shared.gateway:
+            return
+        oldest = next((one for one in self.layer.sessions.of(str(message.get("subscriber"))) if not one.cut), None)
+        if oldest is not None:
+            self.end(oldest)
+
     def _oldest_beside(self, seat: Seat) -> Seat | None:
-        others = (
-            one for one in self.layer.seats.values()
-            if one is not seat and not one.cut and one.counted_as == seat.counted_as
-        )  # fmt: skip
-        return min(others, key=lambda one: one.session.opened_ns, default=None)
+        return next((one for one in self.layer.sessions.of(seat.counted_as) if one is not seat and not one.cut), None)
+
+
+def _older(elsewhere: Elsewhere, here: Seat | None) -> bool:
+    return bool(elsewhere.gateway) and (here is None or elsewhere.since_ns < here.session.opened_ns)
 
 
 def _of_this_machine(address: str) -> bool:

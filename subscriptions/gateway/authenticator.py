@@ -5,22 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from channels.db import database_sync_to_async
 
 from subscriptions import grants, rights_changes
-from subscriptions.authentication import AuthError, anonymous_grant, authenticate, refresh_grants
+from subscriptions.authentication import AuthError, authenticate_all, refresh_grants
 from subscriptions.entitlements import Grant
+from subscriptions.gateway import login_batches
 from subscriptions.protocol import ProtocolError
 
 log = logging.getLogger(__name__)
 
-LOGIN_THREADS = 4  # logins that touch the database at once; further ones wait for a thread
 RIGHTS_THREADS = 2  # of the running sessions' rights: a storm of logins does not delay a revocation
 WAIT_S = 8.0  # for a grant, less than the ten seconds a session may stay without one; past it: OVERLOADED
+SHARED_MAX = 10_000  # keys whose sessions share one grant; past it: those of the key asked for longest ago do not
 
 Result = TypeVar("Result")
 
@@ -29,43 +31,69 @@ class Authenticator:
     """A bad key is refused with the protocol's code; a database that fails refuses too (new logins fail closed)."""
 
     def __init__(self) -> None:
-        self._logins = ThreadPoolExecutor(LOGIN_THREADS, thread_name_prefix="logins")
+        self._logins = ThreadPoolExecutor(login_batches.AT_ONCE, thread_name_prefix="logins")
         self._rights = ThreadPoolExecutor(RIGHTS_THREADS, thread_name_prefix="rights")
+        self.batches = login_batches.LoginBatches(authenticate_all, executor=self._logins)
+        self._shared: OrderedDict[str, Grant] = OrderedDict()
 
     async def login(self, secret: str, address: str | None) -> Grant:
-        return await self._ask(lambda: authenticate(secret, address), self._logins)
+        return await self._login(secret, address)
 
     async def anonymous(self) -> Grant:
-        return await self._ask(anonymous_grant, self._logins)
+        return await self._login(None, None)
 
     async def refresh_all(self, key_ids: Sequence[str]) -> dict[str, Grant | ProtocolError]:
-        found = await self._ask(lambda: refresh_grants(key_ids), self._rights)
-        return {key_id: _of_protocol(answer) for key_id, answer in found.items()}
+        found = await self._ask(lambda: refresh_grants(key_ids))
+        return {key_id: self._taken(answer) for key_id, answer in found.items()}
 
     async def journal(self, after: int | None) -> list[tuple[int, int | None]]:
         """The journal of changed rights, for `GatewayEdges`."""
-        return await self._ask(lambda: rights_changes.read(after), self._rights)
+        return await self._ask(lambda: rights_changes.read(after))
 
     async def delays(self) -> list[int]:
         """The delays that somebody has a right to, for `GatewayEdges`."""
-        return await self._ask(grants.delays, self._rights)
+        return await self._ask(grants.delays)
 
     def close(self) -> None:
+        self.batches.close()
         self._logins.shutdown(wait=False, cancel_futures=True)
         self._rights.shutdown(wait=False, cancel_futures=True)
 
-    async def _ask(self, question: Callable[[], Result], pool: ThreadPoolExecutor) -> Result:
+    async def _login(self, secret: str | None, address: str | None) -> Grant:
+        answer = self._taken(await _in_time(self.batches.answer((secret, address))))
+        if isinstance(answer, ProtocolError):
+            raise answer
+        return answer
+
+    async def _ask(self, question: Callable[[], Result]) -> Result:
+        asked = database_sync_to_async(question, thread_sensitive=False, executor=self._rights)
         try:
-            async with asyncio.timeout(WAIT_S):
-                return await database_sync_to_async(question, thread_sensitive=False, executor=pool)()
-        except AuthError as error:
-            raise ProtocolError(error.code, error.msg, fatal=True) from None
-        except Exception as error:
-            log.warning("no grant: %s: %s", type(error).__name__, error)
-            refused = ProtocolError("OVERLOADED", "keys cannot be checked right now", fatal=True)
-            refused.retry_after_ms = random.randint(500, 5_000)
-            raise refused from error
+            return await _in_time(asked())
+        except ProtocolError as error:
+            log.warning("no rights: %r", error.__cause__)
+            raise
+
+    def _taken(self, answer: Grant | AuthError) -> Grant | ProtocolError:
+        """Equal grants of a key become one object: ten thousand sessions of it hold one, and to compare is cheap.
+
+        What a grant says is always the answer just read; this decides only which of two equal objects is kept.
+        """
+        if isinstance(answer, AuthError):
+            return ProtocolError(answer.code, answer.msg, fatal=True)
+        known = self._shared.pop(answer.key_id, None)
+        if known is None or known != answer:
+            known = answer
+        self._shared[answer.key_id] = known
+        if len(self._shared) > SHARED_MAX:
+            self._shared.popitem(last=False)
+        return known
 
 
-def _of_protocol(answer: Grant | AuthError) -> Grant | ProtocolError:
-    return ProtocolError(answer.code, answer.msg, fatal=True) if isinstance(answer, AuthError) else answer
+async def _in_time(asked: Awaitable[Result]) -> Result:
+    try:
+        async with asyncio.timeout(WAIT_S):
+            return await asked
+    except Exception as error:
+        refused = ProtocolError("OVERLOADED", "keys cannot be checked right now", fatal=True)
+        refused.retry_after_ms = random.randint(500, 5_000)
+        raise refused from error

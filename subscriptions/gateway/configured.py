@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Protocol
 
 from channels.layers import channel_layers
 
 from feeds.bus.base import Bus
+from subscriptions.cache.redis_sessions import RedisSessionCounts
 from subscriptions.gateway.edges import database_edges
 from subscriptions.gateway.layer import GatewaySettings, stream_layer
 from subscriptions.gateway.worker import GatewayWorker
@@ -24,18 +26,26 @@ class ServiceSettings(Protocol):
     heartbeat_s: int
     sessions_max: int
     sessions_per_address_max: int
+    redis_url: str
+    prefix: str
 
 
 def configured_gateway(
     bus: Bus, mdds: ServiceSettings, *, name: str = "gateway", own_bus: Bus | None = None
 ) -> GatewayWorker:
-    """A gateway on `bus`; pages of the portal may open its stream, whatever host name they were reached by."""
+    """A gateway on `bus`; pages of the portal may open its stream, whatever host name they were reached by.
+
+    With Redis it counts sessions together with all other gateways of the system.
+    """
+    counts = None
+    if mdds.redis_url:
+        counts = RedisSessionCounts(mdds.redis_url, prefix=mdds.prefix, gateway=f"{name}.{uuid.uuid4().hex[:12]}")
     scheme = "https" if mdds.tls else "http"
     portal_origins = tuple(f"{scheme}://{host}:{mdds.base_port}" for host in mdds.allowed_hosts)
     return GatewayWorker(
         bus,
         layer=stream_layer(),
-        edges=database_edges(control=channel_layers["control"]),
+        edges=database_edges(control=channel_layers["control"], counts=counts),
         settings=GatewaySettings(
             flush_ms=mdds.flush_ms,
             outbox_bytes_max=mdds.outbox_bytes_max,

@@ -15,6 +15,7 @@ from subscriptions import protocol
 from subscriptions.close_codes import CLOSE_OF_ERROR, CloseCode
 from subscriptions.entitlements import Grant
 from subscriptions.gateway import replies
+from subscriptions.gateway.admission import NOWHERE
 from subscriptions.gateway.asgi_sink import AsgiSink
 from subscriptions.gateway.edges import Keys
 from subscriptions.gateway.encodings import JsonFrames, PackedFrames
@@ -22,6 +23,7 @@ from subscriptions.gateway.handshake import Offer, address_of, read_offer
 from subscriptions.gateway.heads import LIVE
 from subscriptions.gateway.layer import Seat, Sink, StreamLayer
 from subscriptions.gateway.replays import ReplayDesk
+from subscriptions.gateway.session_counts import Elsewhere
 from subscriptions.gateway.wire import EXTENSION, GatewayProtocol, WireSink
 from subscriptions.protocol import ProtocolError
 
@@ -65,17 +67,19 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]
             await self._refuse_handshake(*offer.refusal)
             raise StopConsumer
         grant: Grant | None = None
+        elsewhere = NOWHERE
         error = offer.error
         if error is None:
             try:
                 grant = await self._first_grant(offer)
+                elsewhere = await self.layer.admission.elsewhere(grant, takeover=offer.takeover)
             except ProtocolError as refused:
                 error = refused
         await self.send({"type": "websocket.accept", "subprotocol": offer.subprotocol})
         seat = self._take_seat(offer)
         if error is None and grant is not None:
             try:
-                self._open(seat, grant, takeover=offer.takeover)
+                self._open(seat, grant, takeover=offer.takeover, elsewhere=elsewhere)
             except ProtocolError as refused:
                 error = refused
         if error is not None:
@@ -146,9 +150,11 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]
         if self.seat is not None:
             self.layer.flush_seat(self.seat)
 
-    def _open(self, seat: Seat, grant: Grant, *, takeover: bool, id: protocol.OperationId = None) -> None:
+    def _open(
+        self, seat: Seat, grant: Grant, *, takeover: bool, elsewhere: Elsewhere, id: protocol.OperationId = None
+    ) -> None:
         session, limits = seat.session, grant.limits
-        used = self.layer.admission.count(seat, grant, takeover=takeover, id=id)
+        used = self.layer.admission.count(seat, grant, takeover=takeover, elsewhere=elsewhere, id=id)
         session.open(grant)
         seat.outbox.bytes_max = min(limits.queue_bytes, self.layer.settings.outbox_bytes_max)
         stated = {
@@ -220,8 +226,9 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]
         except ProtocolError as error:
             error.id = operation.id
             raise
+        elsewhere = await self.layer.admission.elsewhere(grant, takeover=operation.takeover)
         if not seat.cut:
-            self._open(seat, grant, takeover=operation.takeover, id=operation.id)
+            self._open(seat, grant, takeover=operation.takeover, elsewhere=elsewhere, id=operation.id)
 
     def _refuse(self, seat: Seat, error: ProtocolError) -> None:
         """An error frame; a fatal one is followed by the close that its code stands for."""

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from subscriptions.entitlements import Grant
 from subscriptions.gateway.authenticator import Authenticator
 from subscriptions.gateway.instruments import read_instruments
+from subscriptions.gateway.session_counts import SessionCounts
 from subscriptions.protocol import ProtocolError
 
 # After a number (None: from now on) the changes of rights: (number, subscriber id or None for everybody). Some that
@@ -38,9 +39,10 @@ class GatewayEdges:
     control: Any  # a Channels layer for notices
     journal: RightsJournal | None = None
     read_delays: ReadDelays | None = None
+    counts: SessionCounts | None = None  # of sessions at all gateways; None: this is the only one
 
 
-def database_edges(*, control: Any) -> GatewayEdges:
+def database_edges(*, control: Any, counts: SessionCounts | None = None) -> GatewayEdges:
     """The edges of the real service."""
     keys = Authenticator()
-    return GatewayEdges(keys, read_instruments, control, keys.journal, keys.delays)
+    return GatewayEdges(keys, read_instruments, control, keys.journal, keys.delays, counts)

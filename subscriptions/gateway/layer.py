@@ -11,7 +11,6 @@ import asyncio
 import random
 import time
 import uuid
-from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -28,8 +27,10 @@ from subscriptions.gateway.encodings import Frames, JsonFrames
 from subscriptions.gateway.following import Member, stream_name
 from subscriptions.gateway.heads import LIVE, stream_key
 from subscriptions.gateway.hub import Hub
+from subscriptions.gateway.local_sessions import LocalSessions
 from subscriptions.gateway.outbox import Outbox
 from subscriptions.gateway.session import Session
+from subscriptions.gateway.shared_sessions import counted_as
 from subscriptions.gateway.totals import Totals
 from subscriptions.gateway.views import FULL, View
 
@@ -71,9 +72,10 @@ class Seat:
 
 @dataclass(slots=True)
 class Mailbox:
-    """The plain messages of one channel; at `capacity` a send raises ChannelFull."""
+    """The plain messages of one channel, a list: every session has one, nearly always empty; at `capacity` a send
+    raises ChannelFull."""
 
-    messages: deque[dict[str, object]] = field(default_factory=deque)
+    messages: list[dict[str, object]] = field(default_factory=list)
     waiter: asyncio.Future[None] | None = None
 
 
@@ -93,7 +95,7 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
         self.closing = False
         self.filled = asyncio.Event()  # cleared while an intake fetches the last seconds at its start
         self.filled.set()
-        self._sessions: Counter[str] = Counter()
+        self.sessions = LocalSessions()
         self._mailboxes: dict[str, Mailbox] = {}
         self._groups: dict[str, set[str]] = {}
         self._bytes_at_tick = 0
@@ -204,16 +206,13 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
     def count_session(self, seat: Seat, grant: Grant) -> int:
         """Sessions that the subscriber has with this one; those without a key count by address."""
         self.uncount(seat)
-        seat.counted_as = f"subscriber {grant.subscriber_id}" if grant.key_id else f"address {seat.session.address}"
-        self._sessions[seat.counted_as] += 1
-        return self._sessions[seat.counted_as]
+        seat.counted_as = counted_as(grant) if grant.key_id else f"address {seat.session.address}"
+        return self.sessions.add(seat.counted_as, seat)
 
     def uncount(self, seat: Seat) -> None:
         """Once a session: at its end, or before it counts for somebody else."""
         if seat.counted_as:
-            self._sessions[seat.counted_as] -= 1
-            if not self._sessions[seat.counted_as]:
-                del self._sessions[seat.counted_as]
+            self.sessions.remove(seat.counted_as, seat)
             seat.counted_as = ""
 
     # The Channels interface
@@ -235,7 +234,7 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
             while not mailbox.messages:
                 mailbox.waiter = asyncio.get_running_loop().create_future()
                 await mailbox.waiter
-            return mailbox.messages.popleft()
+            return mailbox.messages.pop(0)
         finally:
             if not mailbox.messages:
                 self._mailboxes.pop(channel, None)

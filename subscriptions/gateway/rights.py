@@ -15,7 +15,7 @@ from typing import Any
 
 from subscriptions.close_codes import CLOSE_OF_ERROR, CloseCode
 from subscriptions.entitlements import Grant, ended
-from subscriptions.gateway import replies
+from subscriptions.gateway import replies, shared_sessions
 from subscriptions.gateway.account_events import AccountEvents
 from subscriptions.gateway.edges import Keys, RightsJournal
 from subscriptions.gateway.layer import Seat, StreamLayer
@@ -23,7 +23,7 @@ from subscriptions.protocol import ProtocolError
 
 log = logging.getLogger(__name__)
 
-GROUPS = ("rights", "account")
+GROUPS = ("rights", "account", shared_sessions.GROUP)
 POLL_S = 0.5  # between two readings of the journal, and two rounds of asking; a change holds within two of them
 CLOCK_S = 0.2  # between two looks at what time alone has ended
 KEYS_PER_ROUND = 25  # asked in a round, in turn; all of them while neither notices nor the journal reach us
@@ -60,12 +60,13 @@ class RightsWatch:
                 found = await self.keys.refresh_all(some)
             except ProtocolError:
                 return  # the database is away: live sessions go on with the grants they have
+            seats = self._seats_of(found)
             for key_id, grant in found.items():
                 if isinstance(grant, ProtocolError):
-                    self._end(key_id, grant)
+                    self._end(grant, seats[key_id])
                 else:
                     self.refreshed += 1
-                    self._regrant(key_id, grant)
+                    self._regrant(grant, seats[key_id])
 
     # The ways
 
@@ -90,6 +91,8 @@ class RightsWatch:
     async def _take(self, message: dict[str, Any]) -> None:
         if message.get("type") == "account.event":
             return self.account.take(message)
+        if message.get("type") == "session.take_over":
+            return self.layer.admission.take_over(message)
         self.notices += 1
         await self.refresh(self._keys_of({message.get("subscriber")}))
 
@@ -169,19 +172,27 @@ class RightsWatch:
     def _granted_seats(self) -> list[Seat]:
         return [seat for seat in self.layer.seats.values() if seat.session.grant is not None and not seat.cut]
 
-    def _regrant(self, key_id: str, grant: Grant) -> None:
+    def _seats_of(self, key_ids: Iterable[str]) -> dict[str, list[Seat]]:
+        """In one walk over the sessions, however many keys."""
+        seats: dict[str, list[Seat]] = {key_id: [] for key_id in key_ids}
         for seat in self._granted_seats():
+            if seat.session.grant is not None and seat.session.grant.key_id in seats:
+                seats[seat.session.grant.key_id].append(seat)
+        return seats
+
+    def _regrant(self, grant: Grant, seats: Iterable[Seat]) -> None:
+        for seat in seats:
             held = seat.session.grant
-            if held is None or held.key_id != key_id or held == grant:
+            if held is None or held is grant or held == grant or seat.cut:
                 continue
             seat.session.regrant(grant)
             seat.outbox.bytes_max = min(grant.limits.queue_bytes, self.layer.settings.outbox_bytes_max)
             self.account.regranted(held, grant)
             self.layer.flush_seat(seat)
 
-    def _end(self, key_id: str, error: ProtocolError) -> None:
-        for seat in self._granted_seats():
-            if seat.session.grant is not None and seat.session.grant.key_id == key_id:
+    def _end(self, error: ProtocolError, seats: Iterable[Seat]) -> None:
+        for seat in seats:
+            if not seat.cut:
                 self._end_seat(seat, error)
 
     def _end_seat(self, seat: Seat, error: ProtocolError) -> None:

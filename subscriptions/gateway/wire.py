@@ -25,10 +25,50 @@ SHUTDOWN_S = 0.5  # at the end of the process; then the socket is aborted
 CLOSE_S = 2.0  # for the peer's close reply or the kernel's buffer; then the socket is aborted
 
 
+class Inbox:
+    """ASGI events for their one reader, instead of an asyncio.Queue with its 3 KiB; bounded by uvicorn, which stops
+    reading from the socket at each message until it is taken."""
+
+    __slots__ = ("_events", "_reader")
+
+    def __init__(self) -> None:
+        self._events: list[Any] = []
+        self._reader: asyncio.Future[None] | None = None
+
+    def put_nowait(self, event: Any) -> None:
+        self._events.append(event)
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    async def get(self) -> Any:
+        while not self._events:
+            self._reader = asyncio.get_running_loop().create_future()
+            try:
+                await self._reader
+            finally:
+                self._reader = None
+        return self._events.pop(0)
+
+    def empty(self) -> bool:
+        return not self._events
+
+
 class GatewayProtocol(WebSocketsSansIOProtocol):
     """uvicorn's protocol with a door for direct writes, offered to the application as a scope extension."""
 
     on_writable: Callable[[], None] | None = None
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.queue = Inbox()  # type: ignore[assignment]
+
+    def forget_handshake(self) -> None:
+        """Once the session is there nobody asks for its headers again: 5 KiB less, and no key in clear in memory."""
+        for message in (self.request, self.response):  # the parser's frame holds the request for good
+            message.headers.clear()
+        headers = self.scope["headers"]
+        if isinstance(headers, list):  # the copies of the scope on the way to the application share it
+            headers.clear()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -94,6 +134,7 @@ class WireSink:
         self._protocol = protocol
         self._kind = BINARY if binary else TEXT
         protocol.on_writable = on_writable
+        protocol.forget_handshake()
 
     def writable(self) -> bool:
         return self._protocol.writable.is_set() and self._protocol.usable

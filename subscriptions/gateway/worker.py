@@ -19,6 +19,7 @@ from subscriptions.gateway.layer import GatewaySettings, Seat, StreamLayer
 from subscriptions.gateway.raw import RawDesk, RawSource
 from subscriptions.gateway.replays import ReplayDesk
 from subscriptions.gateway.rights import RightsWatch
+from subscriptions.gateway.shared_sessions import SharedSessions
 from subscriptions.gateway.status import drops, gateway_counts, session_rows
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,9 @@ class GatewayWorker:
         self.intake.on_live = self.delayed.take
         self.raw = RawDesk(bus, layer=layer, delayed=self.delayed, name=name)
         self.replays = ReplayDesk(layer, raw_ready=self.raw.ready)
+        self.shared: SharedSessions | None = None
+        if edges.counts is not None:
+            self.shared = SharedSessions(edges.counts, local=layer.sessions, send=edges.control.group_send)
         self.images: ImageStore | None = None  # a hot cache to warm up from
         self._carrier = metrics.Carrier()
         self._rates: dict[str, float] = {"records_in": 0.0, "delivered": 0.0, "sent_bytes": 0.0}
@@ -68,6 +72,7 @@ class GatewayWorker:
         """Until `stop`; the sessions themselves are closed by the server."""
         StreamConsumer.keys, StreamConsumer.replays = self.edges.keys, self.replays
         self.layer.admission.sessions_used = self.rights.account.sessions_used
+        self.layer.admission.shared = self.shared
         tasks: list[asyncio.Task[None]] = []
         try:
             if self.own_bus is not None:
@@ -81,12 +86,14 @@ class GatewayWorker:
                     ("delayed", self.delayed.run()), ("replays", self.replays.run()), ("raw", self.raw.run()),
                 ):  # fmt: skip
                     tasks.append(group.create_task(job, name=f"{self.name} {name}"))
+                if self.shared is not None:
+                    tasks.append(group.create_task(self.shared.run(), name=f"{self.name} session counts"))
                 await stop.wait()
                 self.layer.shut_down()
                 for task in tasks:
                     task.cancel()
         finally:
-            StreamConsumer.keys = StreamConsumer.replays = None
+            StreamConsumer.keys = StreamConsumer.replays = self.layer.admission.shared = None
             self.edges.keys.close()
             if self.own_bus is not None:
                 await self.own_bus.close()
@@ -108,6 +115,7 @@ class GatewayWorker:
             "control_up": self.rights.control_up,
             "rights_journal_up": self.rights.journal_up,
             "rights_ended": self.rights.ended,
+            "session_counts_up": self.shared.up if self.shared is not None else None,
             "banned": self.layer.admission.bad_keys.banned,
             "taken_over": self.layer.admission.taken_over,
             "delayed_released": self.delayed.released,

@@ -17,13 +17,14 @@ from subscriptions.authentication import (
     AuthError,
     anonymous_grant,
     authenticate,
+    authenticate_all,
     issue_token,
     refresh_grant,
     refresh_grants,
 )
-from subscriptions.entitlements import Limits, effective_access
+from subscriptions.entitlements import Grant, Limits, effective_access
 from subscriptions.grants import nanoseconds
-from subscriptions.models import Contract, Entitlement
+from subscriptions.models import ApiKey, Contract, Entitlement, Product
 from tests.django_core.cast import Cast
 
 NOW = datetime.datetime(2026, 11, 20, 3, tzinfo=UTC)
@@ -230,3 +231,41 @@ def test_a_grant_ends_with_the_last_contract_that_follows_without_a_gap(cast: Ca
     follows.save()
     gap = refresh_grant(cast.alice_key.public_id, at).ends_ns
     assert gap == int(datetime.datetime(2026, 7, 1, tzinfo=zone).timestamp()) * 10**9
+
+
+def test_many_logins_are_answered_each_by_itself_from_one_reading(
+    cast: Cast, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    cast.alice_key.addresses = ["203.0.113.0/24"]
+    cast.alice_key.save()
+    alice, bob = cast.secrets["alice"], cast.secrets["bob"]
+    token = issue_token(authenticate(alice, "203.0.113.7", NOW), at=NOW)
+    forged = f"mdds_live_{cast.alice_key.public_id}_{'A' * 43}"
+    logins = [
+        (alice, "203.0.113.7"), (alice, "198.51.100.1"), (forged + api_keys.checksum(forged), "203.0.113.7"),
+        (bob, None), (alice[:-1] + "!", None), (cast.secrets["charlie"], None), (token, None), (None, None),
+        (api_keys.generate().text, None), ("eyJhbGciOiJub25lIn0.e30.", None), (alice, "203.0.113.8"),
+    ]  # fmt: skip
+    with django_assert_max_num_queries(6):
+        answers = authenticate_all(logins * 20, NOW)
+    said = [one.code if isinstance(one, AuthError) else one.subscriber for one in answers[: len(logins)]]
+    assert said == [
+        "alice", "IP_NOT_ALLOWED", "AUTH_FAILED", "bob", "AUTH_FAILED", "CONTRACT_ENDED", "alice", "anonymous",
+        "AUTH_FAILED", "AUTH_FAILED", "alice",
+    ]  # fmt: skip
+    for (secret, ip), answer in zip(logins, answers, strict=False):
+        if isinstance(answer, Grant) and secret is not None:
+            assert authenticate(secret, ip, NOW) == answer
+    used = {key.public_id for key in ApiKey.objects.filter(last_used_at=NOW)}
+    assert used == {cast.alice_key.public_id, cast.bob_key.public_id}  # not charlie's, who was refused
+
+
+def test_rows_that_cannot_be_read_shut_out_their_own_key_only(cast: Cast) -> None:
+    ApiKey.objects.filter(pk=cast.alice_key.pk).update(addresses=["nonsense/99"])
+    Product.objects.filter(code="rt").update(markets=7)
+    answers = authenticate_all([(cast.secrets["alice"], "203.0.113.7"), (cast.secrets["bob"], None)], NOW)
+    assert [one.code if isinstance(one, AuthError) else one.subscriber for one in answers] == ["IP_NOT_ALLOWED", "bob"]
+    found = refresh_grants([cast.alice_key.public_id, cast.bob_key.public_id], NOW)
+    assert [one.code if isinstance(one, AuthError) else one.subscriber for one in found.values()] == [
+        "OVERLOADED", "bob",
+    ]  # fmt: skip

@@ -186,7 +186,7 @@ def test_no_record_comes_a_second_after_its_right_ended(tmp_path: Path, monkeypa
 
 
 def test_a_gateway_that_does_not_take_changes_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rights.RightsWatch, "_regrant", lambda self, key_id, grant: None)
+    monkeypatch.setattr(rights.RightsWatch, "_regrant", lambda self, grant, seats: None)
     subjects = run(tmp_path, monkeypatch, seconds=4.0)
     assert any(leaks(subject.history, subject.received) for subject in subjects), f"seed {SEED}"
 
