@@ -21,6 +21,7 @@ UNFOLD: dict[str, object] = {
     "SITE_SYMBOL": "stacked_line_chart",
     "SITE_URL": "/",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("portal/icon.svg")}],
+    "LOGIN": {"form": "portal.login_forms.AdminLoginForm"},
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SIDEBAR": {
