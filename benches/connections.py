@@ -17,8 +17,10 @@ from pathlib import Path
 
 from benches.fanout_run import Loads, Work
 from benches.gateway_under_test import GatewayUnderTest, Talker, cpu_s
+from benches.load import CLIENTS_AN_ADDRESS_MAX
 
 HEARTBEATS = 2  # that everybody has to get
+LOG_CHARACTERS = 4_000  # of the gateway's log, when a client was refused
 SPARE_FILES = 512  # of the gateway, beside its clients' sockets
 
 
@@ -30,12 +32,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--load-processes", type=int, default=2, dest="processes")
     parser.add_argument("--heartbeat-s", type=int, default=15)
     options = parser.parse_args(arguments)
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < options.clients + SPARE_FILES:
-        print(
-            f"the hard limit of open files is {hard}: {options.clients:,} clients need {options.clients + SPARE_FILES}"
-        )
+    missing = _missing(options.clients)
+    for line in missing:
+        print(f"cannot run: {line}")
+    if missing:
         return 2
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # the gateway inherits it
     work = Work(options.clients, options.symbols, rate=1, seconds=1, universe=400, processes=options.processes)
     with (
@@ -49,8 +51,26 @@ def main(arguments: Sequence[str]) -> int:
             injector.hear()
             under_test.until_known(work.names[-1])
             return _measure(work, under_test, heartbeat_s=options.heartbeat_s)
+        except SystemExit:
+            print(f"the gateway's log ends with\n{under_test.system.log('gateway')[-LOG_CHARACTERS:]}")
+            raise
         finally:
             injector.close()
+
+
+def _missing(clients: int) -> list[str]:
+    """What this machine would have to give, in words."""
+    found = []
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < clients + SPARE_FILES:
+        found.append(f"the hard limit of open files is {hard:,}, {clients:,} clients need {clients + SPARE_FILES:,}")
+    ports = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    if ports.exists():
+        first, last = (int(number) for number in ports.read_text().split())
+        wanted = min(clients, CLIENTS_AN_ADDRESS_MAX)
+        if last - first < wanted:
+            found.append(f"{ports} gives {last - first + 1:,} ports to an address, {wanted:,} clients share one")
+    return found
 
 
 def _measure(work: Work, under_test: GatewayUnderTest, *, heartbeat_s: int) -> int:

@@ -24,6 +24,9 @@ def _sqlite(data_dir: Path) -> dict[str, object]:
     return {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": data_dir / "mdds.sqlite3",
+        # A thread keeps its connection: the last one that closes writes the whole log back and syncs, which a gateway
+        # that asks twice a second would do twice a second.
+        "CONN_MAX_AGE": None,
         "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 10, "init_command": SQLITE_PRAGMAS},
         # A file of its own for each test run: threads need a database they can share, runs must not.
         "TEST": {"NAME": Path(tempfile.gettempdir()) / f"mdds-test-{os.getpid()}.sqlite3"},

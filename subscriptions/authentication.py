@@ -1,7 +1,7 @@
 """Turns the secrets that clients present into Grants; synchronous, at the edge, once a login and at each notice."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -16,8 +16,8 @@ from subscriptions.models import ApiKey
 from subscriptions.rights_read import RightsRead
 
 __all__ = [
-    "AuthError", "anonymous_grant", "authenticate", "authenticate_all", "issue_token", "refresh_grant",
-    "refresh_grants",
+    "AuthError", "anonymous_grant", "authenticate", "authenticate_all", "issue_token", "note_use",
+    "refresh_grant", "refresh_grants",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
@@ -30,24 +30,30 @@ _Presented = api_keys.SecretKey | tokens.Claims | None
 
 def authenticate(secret: str, ip: str | None, at: datetime | None = None) -> Grant:
     """The grant of a key or token presented from `ip` (None: not known) at `at` (now). AuthError when not valid."""
-    return _of(authenticate_all([(secret, ip)], at)[0])
+    at = at or timezone.now()
+    grant = _of(authenticate_all([(secret, ip)], at)[0])
+    if not tokens.looks_like_token(secret):
+        note_use([grant.key_id], at)
+    return grant
 
 
 def authenticate_all(logins: Sequence[Login], at: datetime | None = None) -> list[Grant | AuthError]:
     """The answers to many logins, in their order, from one reading of the rows that begins after they were asked.
 
-    One login costs as many queries as a hundred do. An operator's token costs its own.
+    One login costs as many queries as a hundred do. An operator's token costs its own. Nothing is written: who calls
+    this says with `note_use` which keys were used, when it is convenient.
     """
     at = at or timezone.now()
     asked = [_presented(secret, ip, at=at) for secret, ip in logins]
     read = _read(at, {_key_id(one) for one in asked})
-    answers = [_answer(one, read, ip=ip) for one, (_, ip) in zip(asked, logins, strict=True)]
-    used = {
-        one.public_id for one, answer in zip(asked, answers, strict=True)
-        if isinstance(one, api_keys.SecretKey) and isinstance(answer, Grant)
-    }  # fmt: skip
-    _note_use([read.keys[public_id] for public_id in used], at)
-    return answers
+    return [_answer(one, read, ip=ip) for one, (_, ip) in zip(asked, logins, strict=True)]
+
+
+def note_use(key_ids: Collection[str], at: datetime | None = None) -> None:
+    """At most once a minute a key; the condition is in the UPDATE, so that parallel logins write once."""
+    at = at or timezone.now()
+    due = Q(last_used_at=None) | Q(last_used_at__lte=at - LAST_USED_EVERY)
+    ApiKey.objects.filter(due, public_id__in=key_ids).update(last_used_at=at)
 
 
 def issue_token(
@@ -148,11 +154,3 @@ def _may_come_from(key: ApiKey, ip: str | None) -> bool:
 
 def _ring() -> tokens.KeyRing:
     return tokens.ring_of(settings.MDDS.token_keys, site_secrets=[settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS])
-
-
-def _note_use(keys: Sequence[ApiKey], at: datetime) -> None:
-    """At most once a minute a key; the condition is in the UPDATE, so that parallel logins write once."""
-    before = at - LAST_USED_EVERY
-    due = [key.pk for key in keys if key.last_used_at is None or key.last_used_at <= before]
-    if due:
-        ApiKey.objects.filter(Q(last_used_at=None) | Q(last_used_at__lte=before), pk__in=due).update(last_used_at=at)

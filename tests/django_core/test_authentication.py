@@ -256,8 +256,6 @@ def test_many_logins_are_answered_each_by_itself_from_one_reading(
     for (secret, ip), answer in zip(logins, answers, strict=False):
         if isinstance(answer, Grant) and secret is not None:
             assert authenticate(secret, ip, NOW) == answer
-    used = {key.public_id for key in ApiKey.objects.filter(last_used_at=NOW)}
-    assert used == {cast.alice_key.public_id, cast.bob_key.public_id}  # not charlie's, who was refused
 
 
 def test_rows_that_cannot_be_read_shut_out_their_own_key_only(cast: Cast) -> None:

@@ -16,8 +16,8 @@ from testbed.postgresql import PrivatePostgreSQL
 
 pytestmark = pytest.mark.services
 
-OUTAGE_S = 8.0  # a pool that doubles its waits looks 1, 3 and 7 s after the first failure, then at 15 s
-FOUND_S_MAX = 4.0
+OUTAGE_S = 17.0  # a pool that doubles its waits looks 1, 3, 7 and 15 s after the first failure, then at 31 s
+FOUND_S_MAX = 6.0
 POLL_S = 0.5  # as the gateway reads the journal of rights
 
 

@@ -195,6 +195,39 @@ def test_the_login_after_a_change_has_the_change_though_nobody_told_of_it(name: 
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_keys_use_is_written_behind_its_logins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(authenticator, "NOTE_AFTER_S", 0.05)
+    key = demo.key(demo.subscriber(), None, site_secret=settings.SECRET_KEY, now=timezone.now())
+
+    async def main() -> list[tuple[str, ...]]:
+        written: list[tuple[str, ...]] = []
+        note_use = authenticator.note_use
+
+        def noted(key_ids: set[str]) -> None:
+            written.append(tuple(key_ids))
+            note_use(key_ids)
+
+        monkeypatch.setattr(authenticator, "note_use", noted)
+        keys = Authenticator()
+        try:
+            await asyncio.gather(*(keys.login(key, None) for _ in range(20)), keys.anonymous())
+            with pytest.raises(ProtocolError):
+                await keys.login(key[:-1] + "!", None)
+            await until(lambda: bool(written) and keys._noting is None)
+            await keys.login(key, None)  # within the minute: nothing to write
+            assert keys._noting is None
+        finally:
+            keys.close()
+        return written
+
+    (row,) = [ApiKey.objects.get(subscriber__code=demo.SUBSCRIBER)]
+    assert row.last_used_at is None
+    assert asyncio.run(main()) == [(row.public_id,)]
+    row.refresh_from_db()
+    assert row.last_used_at is not None
+
+
+@pytest.mark.django_db(transaction=True)
 def test_logins_fail_closed_while_the_database_is_away_whatever_was_known(monkeypatch: pytest.MonkeyPatch) -> None:
     key = demo.key(demo.subscriber(), None, site_secret=settings.SECRET_KEY, now=timezone.now())
 
