@@ -69,7 +69,7 @@ def reference_records(data: bytes, tickers: Mapping[str, str], figures: dict[tup
     """
     message = _Message(data)
     body = message.body
-    msg_type, board = body[35], body.get(20004)
+    msg_type, board = body[35], body.get(20004) or None
     table = TABLES[msg_type]
     symbol = _symbol(table.symbol, body, tickers)
     lead = {"q": Decimal(body[34]), "m": body[30001], "bd": board, "mt": msg_type, "ts": _sent(body[52])}

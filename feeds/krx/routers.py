@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from feeds.fix.kinds import TEXT
 from feeds.fix.plan import FRAGMENT, RECORD, STATS, Emission, Field, MessageRejected, Part, Plan
 from feeds.krx import tables
 from feeds.krx.definition_table import D
@@ -42,6 +43,10 @@ def make_plan(msg_type: str, fields: Sequence[Field]) -> Plan:
     table = TABLES[msg_type]
     found = index_fields(table, fields)
     _check_header(fields)
+    board = found.at(20004)
+    if board is not None and found.kinds[board] is None:  # not in this type's table; every record says its board
+        found.kinds[board] = TEXT
+        found.shape.add(board)
     plan = Plan(
         msg_type=msg_type,
         kinds=found.kinds,
@@ -49,7 +54,7 @@ def make_plan(msg_type: str, fields: Sequence[Field]) -> Plan:
         symbol=_symbol(table, found),
         sequence=found.required(34),
         market=found.required(30001),
-        board=found.at(20004),
+        board=board,
         ticker=found.at(30624),
         literal=set(found.shape),
     )

@@ -85,3 +85,14 @@ def test_a_leap_second_passes() -> None:
         "2016-12-31T23:59:60.000Z",
         "2026-11-20T02:15:00.000Z",
     ]
+
+
+def test_a_board_where_the_type_has_none() -> None:
+    """The table of M1 has no BoardID; one that is there is said, and an empty one is none, by either path."""
+    path = DataPath(partitions=1)
+    for sequence, board in enumerate(("", "G1", "G1", "", "G4"), start=1):
+        body = ((30001, "STO"), (30167, "001"), (30217, "1.0"), (20004, board))
+        path.arrive(message("M1", sequence, *body))
+    path.finish()
+    assert [json.loads(record)["bd"] for record in path.records] == [None, "G1", "G1", None, "G4"]
+    assert path.dead == []
