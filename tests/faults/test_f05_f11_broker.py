@@ -11,7 +11,7 @@ import pytest
 
 from testbed.evidence import published_gaps
 from testbed.live_path import LivePath
-from testbed.rabbitmq import PrivateRabbitMQ
+from testbed.rabbitmq import VHOST, PrivateRabbitMQ
 from testbed.tcp_proxy import TcpProxy
 from tests.faults.conftest import Started, assert_invariants, healed, records
 
@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.services]
 RATE = 1_200
 FROZEN_S = float(os.environ.get("FAULT_FROZEN_S") or 6.0)  # 30 s in bin/soak
 ALARM_S = 2.0
+REFUSED_FROM_BYTES = 100_000  # that wait in one partition's queue
 
 
 def started(live: Started, **options: object) -> LivePath:
@@ -65,6 +66,23 @@ def test_f08_memory_alarm(live: Started, rabbitmq: PrivateRabbitMQ) -> None:
     finally:
         rabbitmq.ctl("set_vm_memory_high_watermark", "0.4")
     assert_lossless(path)
+
+
+def test_f09_reject_publish(live: Started, rabbitmq: PrivateRabbitMQ) -> None:
+    """A full RAW queue refuses what comes; the publisher offers it again, in order, until a parser makes room."""
+    path = started(live)
+    bound = f'{{"max-length-bytes":{REFUSED_FROM_BYTES}}}'
+    rabbitmq.ctl("set_policy", "-p", VHOST, path.prefix, rf"^{path.prefix}\.raw\.live", bound, "--apply-to", "queues")
+    try:
+        path.kill("parser-0")
+        path.wait_until(lambda: path.stats("publisher")["backlog_bytes"] > REFUSED_FROM_BYTES, "RAW refuses")
+        refused = path.stats("publisher")["backlog_bytes"]
+        path.wait_until(lambda: path.stats("publisher")["backlog_bytes"] > 2 * refused, "and what comes waits")
+        path.start("parser-0")
+        path.wait_ready("parser-0")
+        assert_lossless(path)
+    finally:
+        rabbitmq.ctl("clear_policy", "-p", VHOST, path.prefix)
 
 
 def test_f10_slow_sliced_reset_and_silent_connection(live: Started, rabbitmq: PrivateRabbitMQ) -> None:
