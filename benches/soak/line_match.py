@@ -9,12 +9,13 @@ from pathlib import Path
 from benches.soak.numbers import Numbers
 from feeds.blocks import Block
 from feeds.simulator.truth import digest_of
-from testbed.relay import OUT, ROW_BYTES, RelayRow, rows_of
+from testbed.relay import OUT, ROW_BYTES, tuples_of
 
 SLACK_NS = 400_000_000  # what waited in the socket of a capture that was killed
 AWAY_NS_MAX = 20_000_000_000  # a capture is there again at the latest so long after its end, on a loaded machine
 STALL_ROWS_MAX = 500_000  # rows of a line held for a datagram that does not show; past it, it was never sent
 READ_BYTES = 1 << 20
+Row = tuple[int, int, int, bytes]  # what, line, at_ns, digest of a RelayRow
 
 
 class LineMatch:
@@ -23,7 +24,7 @@ class LineMatch:
     def __init__(self, name: str, kills: Sequence[int]) -> None:
         self.name = name
         self.kills = kills
-        self.waiting: deque[RelayRow] = deque()
+        self.waiting: deque[Row] = deque()
         self.journaled = 0
         self.missing = 0  # outside of a capture's absence: the kernel dropped it, or nobody did
         self.first_missing_ns = 0
@@ -34,7 +35,7 @@ class LineMatch:
     def was_journaled(self, digest: bytes) -> bool:
         """False when the relay's log has to be read on first."""
         for ahead, row in enumerate(self.waiting):
-            if row.digest == digest:
+            if row[3] == digest:
                 if ahead:
                     self._miss(ahead)
                 self.waiting.popleft()
@@ -48,9 +49,9 @@ class LineMatch:
 
     def _miss(self, count: int) -> None:
         """The first `count` rows are not in the journal: one run of them, excused by a kill inside of it alone."""
-        first_ns = last_ns = self.waiting[0].at_ns
+        first_ns = last_ns = self.waiting[0][2]
         for _ in range(count):
-            last_ns = self.waiting.popleft().at_ns
+            last_ns = self.waiting.popleft()[2]
         if any(first_ns - SLACK_NS <= killed <= last_ns + SLACK_NS for killed in self.kills):
             self.away += count
             self.away_ns_max = max(self.away_ns_max, last_ns - first_ns)
@@ -92,12 +93,18 @@ class Lines:
 
     def take(self, blocks: Iterable[Block]) -> None:
         """Journal blocks, in order. Digests that the log does not show yet wait: it is written in larger pieces."""
-        undecided, note = self._undecided, self.numbers.add_message
+        note = self.numbers.add_message
+        ways = [(line, line.waiting, digests) for line, digests in zip(self.lines, self._undecided, strict=True)]
         for block in blocks:
-            for _rx, line, _flags, data in block.entries:
+            for _rx, index, _flags, data in block.entries:
                 digest = digest_of(data)
-                undecided[line].append(digest)
                 note(data, digest)
+                line, waiting, digests = ways[index]
+                if waiting and not digests and waiting[0][3] == digest:  # nearly always
+                    waiting.popleft()
+                    line.journaled += 1
+                else:
+                    digests.append(digest)
         self.settle()
 
     def settle(self, *, last: bool = False) -> None:
@@ -131,7 +138,8 @@ class Lines:
             chunk = file.read(READ_BYTES // ROW_BYTES * ROW_BYTES)
         whole = len(chunk) // ROW_BYTES * ROW_BYTES
         self._at += whole
-        for row in rows_of(chunk[:whole]):
-            if row.what == OUT:
-                self.lines[row.line].waiting.append(row)
+        appends = [line.waiting.append for line in self.lines]
+        for row in tuples_of(chunk[:whole]):
+            if row[0] == OUT:
+                appends[row[1]](row)
         return bool(whole)

@@ -72,9 +72,11 @@ class Stand:
 
     def start(self, stop: threading.Event) -> Known:
         """Everything but the exchange. Raises Stopped between two steps when `stop` is set."""
+        print("starting RabbitMQ, Redis and PostgreSQL", flush=True)
         for service in (self.broker, self.redis, self.postgresql):
             service.start()
             _go_on(stop)
+        print("making the database and its rows", flush=True)
         self.system = System(
             self.folder / "data",
             self.base_port,
@@ -89,6 +91,7 @@ class Stand:
         printed = self.system.manage("shell", "--no-imports", "-c", code)
         feed, tickers = json.loads(printed.strip().splitlines()[-1])
         _go_on(stop)
+        print(f"starting {', '.join(WORKERS)}, relay and client", flush=True)
         for name in WORKERS:
             self.start_worker(name)
         known = Known(feed_of(feed), tickers)
