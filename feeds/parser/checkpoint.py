@@ -49,7 +49,7 @@ def _members(value: dict[str, object]) -> Iterator[str]:
             for start in range(0, len(member), SLICE):
                 yield f"{',' if start else '['}{_text(member[start : start + SLICE])[1:-1]}"
             yield "]"
-        elif isinstance(member, dict) and any(isinstance(inner, dict) for inner in member.values()):
+        elif isinstance(member, dict) and any(_is_large(inner) for inner in member.values()):
             yield from _members(member)
         elif isinstance(member, dict) and len(member) > SLICE:
             items = list(member.items())
@@ -61,6 +61,10 @@ def _members(value: dict[str, object]) -> Iterator[str]:
     if not value:
         yield "{"
     yield "}"
+
+
+def _is_large(value: object) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and len(value) > SLICE)
 
 
 def _text(value: object) -> str:

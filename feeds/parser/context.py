@@ -56,6 +56,8 @@ class Context:
         self.mid = ""
         self.next_record = 1
         self.streams: dict[str, dict[str, Stream]] = {}
+        # Board → key → the book's stream, where the last image of (key, board) is proven: what a book looks in first.
+        self.boards: dict[str, dict[str, Stream]] = {}
         self.seen: dict[tuple[str, str], Seen] = {}
         self.slots: dict[Layout, Slot] = {}  # a cache: gone with the epoch, not in the checkpoint
         self.figures: dict[tuple[str, str], Figures] = {}
@@ -74,6 +76,7 @@ class Context:
         job = f',"job":"{self.origin}"' if self.origin != "live" else ""
         self.mid = f',"ep":"{epoch_text(epoch)}"{job},"rx":'
         self.streams.clear()
+        self.boards.clear()
         self.seen.clear()
         self.slots.clear()
         self.figures.clear()
@@ -132,6 +135,7 @@ class Context:
             "epoch": self.epoch,
             "next": self.next_record,
             "streams": {c: {k: [s.head, s.n] for k, s in by.items()} for c, by in self.streams.items()},
+            "boards": {board: list(by_key) for board, by_key in self.boards.items() if by_key},
             # A Seen stands under its stream's name and under each message type of it; the name is enough.
             "seen": [
                 [*key, seen.high, [list(r) for r in seen.holes]]
@@ -164,6 +168,7 @@ class Context:
             context.figures[isin, board] = {"trade": trade, "limits": limits, "close": close}
         context.markets = dict(state.get("markets", {}))  # type: ignore[call-overload]
         context.suspects = Suspects.restore(state.get("suspects", {}), Stream)  # type: ignore[arg-type]
+        context._restore_boards(state.get("boards", {}))  # type: ignore[arg-type]
         identities: list[int] = state["unsequenced"]  # type: ignore[assignment]
         sent: list[list[str] | None] = state.get("sent") or [None] * len(identities)  # type: ignore[assignment]
         context.unsequenced = {
@@ -176,3 +181,9 @@ class Context:
         context.chains = dict(state["chains"])  # type: ignore[call-overload]
         context.tickers = dict(state["tickers"])  # type: ignore[call-overload]
         return context
+
+    def _restore_boards(self, boards: dict[str, list[str]]) -> None:
+        """A book's stream stands under each of its boards, the same one."""
+        books = {**self.streams.get("depth", {}), **self.suspects.streams.get("depth", {})}
+        for board, keys in boards.items():
+            self.boards[board] = {key: books[key] for key in keys}

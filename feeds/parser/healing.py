@@ -9,13 +9,24 @@ from collections.abc import Mapping
 
 from feeds.parser.context import Context, Stream
 from feeds.parser.control import healed_record, suspect_record, tape_record
-from feeds.parser.suspects import CHANNELS, SHARED_STREAM, Source
+from feeds.parser.suspects import BOOK, CHANNELS, SHARED_STREAM, Source
 
 Out = tuple[int, list[str]]  # rx_ns of the message, and where records go
 
 
 def absent_stream(context: Context, channel: str, key: str, *, symbol: str, source: Source, out: Out) -> Stream:
     """The stream of `key` in `channel`, which is not among the proven ones. Records of what this proves go before."""
+    if channel != BOOK:
+        return _absent(context, channel, key, symbol=symbol, source=source, out=out)
+    stream = context.streams.get(BOOK, {}).get(key)  # known, and new on this board
+    if stream is None:
+        stream = _absent(context, channel, key, symbol=symbol, source=source, out=out)
+    if context.suspects.is_proven(key, source.board):
+        context.boards.setdefault(source.board, {})[key] = stream
+    return stream
+
+
+def _absent(context: Context, channel: str, key: str, *, symbol: str, source: Source, out: Out) -> Stream:
     suspects, (rx_ns, records) = context.suspects, out
     if not suspects.gapped and not suspects.doubts:
         return _made(context, channel, key, symbol=symbol, market=source.market)
@@ -37,7 +48,7 @@ def doubt(context: Context, hole: Mapping[str, object], rx_ns: int, *, late_star
     if hole["stream"] != SHARED_STREAM:
         return []  # its images come again by themselves, and no book or tape depends on it
     suspects.partition = partition
-    tables = (context.streams, context.markets, context.figures)
+    tables = (context.streams, context.markets, context.figures, context.boards)
     count = suspects.doubt(market, rx_ns, tables, late_start=late_start)
     said = []
     if count or late_start:

@@ -27,7 +27,7 @@ from feeds.parser.dead_letter import DeadLetter
 from feeds.parser.healing import absent_stream, doubt
 from feeds.parser.recovery import merged
 from feeds.parser.rejected_ids import RejectedMessage, key_of
-from feeds.parser.suspects import LATE, Source, source_of
+from feeds.parser.suspects import BOOK, LATE, Source, source_of
 from feeds.parser.translator import (
     GROUP_COUNT,
     HEADER_BYTES_MIN,
@@ -163,7 +163,9 @@ class Pipeline:
         seen = None if msg_type in UNCHECKED else self._seen(context, layout.market, msg_type)
         if len(context.slots) >= SLOTS_MAX:  # layouts come and go with hostile shapes
             context.slots.clear()
-        slot = context.slots[layout] = (seen, context.streams.setdefault(layout.emissions[0].target, {}))
+        target = layout.emissions[0].target
+        tables, name = (context.boards, layout.board) if target == BOOK else (context.streams, target)
+        slot = context.slots[layout] = (seen, tables.setdefault(name, {}))
         return slot
 
     def _several(
@@ -243,7 +245,7 @@ class Pipeline:
                     figures[target] = merged(figures[target], body)
                     continue
                 body = f"{body}{figures['trade']}{figures['limits']}{figures['close']}}}"
-            by_key = streams.get(target)
+            by_key = streams.get(target) if target != BOOK else context.boards.get(board)
             stream = by_key.get(key) if by_key is not None else None
             if stream is None:
                 symbol, source = self._symbol(context, rule, key), LATE if late else source_of(body)

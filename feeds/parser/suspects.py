@@ -5,8 +5,8 @@ streams, and the next message of each finds none there, comes here the slow way,
 stream, a W heals every stream of its symbol. Messages of streams that are proven pay nothing.
 
 Trades lost are lost: the first trade or W of a (symbol, board) after the gap says how much by its total volume, and
-that is a status record of the symbol. Healing is per (symbol, channel) for books, because which boards have a book is
-not known here: the first board's image heals the stream; totals are kept and checked per (symbol, board).
+that is a status record of the symbol. Books are proven per (symbol, board), and the stream when all its boards are;
+totals are kept and checked per (symbol, board).
 
 A market is proven again when nothing is left, or when the snapshots came around: the first W after the gap is noted,
 and when its (symbol, board) comes a second time, every symbol the exchange recovers has had its W. After a late start
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from feeds.parser.context import Figures, Stream
 
 RECOVERY = "W"
+BOOK = "depth"
 CHANNELS = ("depth", "stats", "trade", "expected", "foreign")
 # What proves a stream. An expected price lives in its auction and the room of foreigners changes when they trade: the
 # market does not wait for these two.
@@ -95,7 +96,8 @@ class Healed(NamedTuple):
 
 Streams = dict[str, dict[str, "Stream"]]
 AllFigures = Mapping[tuple[str, str], "Figures"]
-Tables = tuple[Streams, Mapping[str, str], AllFigures]  # a context's streams, their markets, and the statistics
+# A context's streams, their markets, the statistics, and the books by board.
+Tables = tuple[Streams, Mapping[str, str], AllFigures, Streams]
 
 
 def source_of(body: str) -> Source:
@@ -113,6 +115,7 @@ class Suspects:
     markets: dict[str, str] = field(default_factory=dict)  # key → market, of every suspect stream
     # Key → board → the totals before the gap as JSON text; empty once they are checked.
     tape: dict[str, dict[str, str]] = field(default_factory=dict)
+    boards: dict[str, list[str]] = field(default_factory=dict)  # key → boards whose book has had no image since
     gapped: set[str] = field(default_factory=set)  # markets with a gap this epoch
     unknown: set[str] = field(default_factory=set)  # markets whose day began before we listened
     through_ns: int = 0  # the last gap or late start that was taken
@@ -124,7 +127,7 @@ class Suspects:
 
     def doubt(self, market: str, rx_ns: int, tables: Tables, *, late_start: bool) -> int:
         """A gap or a late start of the market's shared stream; returns how many streams are suspect now."""
-        streams, markets, figures = tables
+        streams, markets, figures, books = tables
         before = self.doubts.get(market)
         late = late_start or (before is not None and before.late_start)
         self.doubts[market] = Doubt(rx_ns, late, healed=0 if before is None else before.healed)
@@ -136,6 +139,12 @@ class Suspects:
                 self.markets[key] = market
                 if channel in ("stats", "trade"):
                     self.tape.setdefault(key, {})
+        for board, by_key in books.items():
+            for key in [key for key in by_key if self.markets.get(key) == market]:
+                del by_key[key]
+                unproven = self.boards.setdefault(key, [])
+                if board not in unproven:
+                    unproven.append(board)
         for (key, board), known in figures.items() if market in self.gapped else ():
             if key in self.tape and self.markets.get(key) == market and _TOTALS.search(known["trade"]):
                 self.tape[key][board] = self.tape[key].get(board) or known["trade"]
@@ -152,7 +161,7 @@ class Suspects:
         if source.msg_type == RECOVERY:
             self._recover(doubt, key, source, streams=streams)
         elif source.msg_type in IMAGES[channel] and not (channel in ("stats", "trade") and self._unchecked(key)):
-            self._heal(doubt, channel, key, streams=streams)
+            self._prove(doubt, channel, key, board=source.board, streams=streams)
         return found
 
     def adopt(self, channel: str, key: str, source: Source, *, streams: Streams) -> None:
@@ -165,6 +174,10 @@ class Suspects:
         doubt.sentinel = key
         if source.msg_type == RECOVERY:
             self._recover(doubt, key, source, streams=streams)
+
+    def is_proven(self, key: str, board: str) -> bool:
+        """Whether the book of (key, board) has had an image since the gap."""
+        return board not in self.boards.get(key, ())
 
     def _unchecked(self, key: str) -> bool:
         return any(self.tape.get(key, {}).values())
@@ -206,6 +219,7 @@ class Suspects:
                 for key in [k for k, of in self.markets.items() if of == market]:
                     del self.markets[key]
                     self.tape.pop(key, None)
+                    self.boards.pop(key, None)
                 del self.doubts[market]
                 done.append(Healed(market, doubt.since_ns, doubt.healed, unproven))
         return done
@@ -233,6 +247,7 @@ class Suspects:
             "streams": {c: {k: [s.head, s.n] for k, s in by.items()} for c, by in self.streams.items()},
             "markets": dict(self.markets),
             "tape": {key: dict(boards) for key, boards in self.tape.items()},
+            "boards": {key: list(boards) for key, boards in self.boards.items()},
             "gapped": sorted(self.gapped),
             "unknown": sorted(self.unknown),
             "through": self.through_ns,
@@ -250,6 +265,7 @@ class Suspects:
             streams={c: {k: make(*v) for k, v in by.items()} for c, by in state.get("streams", {}).items()},
             markets=dict(state.get("markets", {})),
             tape={key: dict(boards) for key, boards in state.get("tape", {}).items()},
+            boards={key: list(boards) for key, boards in state.get("boards", {}).items()},
             gapped=set(state.get("gapped", ())),
             unknown=set(state.get("unknown", ())),
             through_ns=int(state.get("through", 0)),
@@ -258,11 +274,12 @@ class Suspects:
 
     def clear(self) -> None:
         """A new epoch: nothing of the old one is suspect any more."""
-        for table in (self.doubts, self.streams, self.markets, self.tape, self.gapped, self.unknown):
+        for table in (self.doubts, self.streams, self.markets, self.tape, self.boards, self.gapped, self.unknown):
             table.clear()
 
     def _recover(self, doubt: Doubt, key: str, source: Source, *, streams: Streams) -> None:
-        """A W: every stream of its symbol is proven. The first one after the gap marks the round."""
+        """A W: the book of its board and every other stream of its symbol is proven. The first one after the gap marks
+        the round."""
         here = (key, source.board)
         if doubt.marker == here:
             doubt.came_around = True  # `settled` sees it
@@ -278,7 +295,17 @@ class Suspects:
                 self._return("stats", str(released), streams)
         for channel in CHANNELS:
             if key in self.streams.get(channel, ()):
-                self._heal(doubt, channel, key, streams=streams)
+                self._prove(doubt, channel, key, board=source.board, streams=streams)
+
+    def _prove(self, doubt: Doubt, channel: str, key: str, *, board: str, streams: Streams) -> None:
+        """An image of a stream; a book waits for those of its other boards."""
+        if channel == BOOK and (unproven := self.boards.get(key)):
+            if board in unproven:
+                unproven.remove(board)
+            if unproven:
+                return
+            del self.boards[key]
+        self._heal(doubt, channel, key, streams=streams)
 
     def _heal(self, doubt: Doubt, channel: str, key: str, *, streams: Streams) -> None:
         if channel == "stats" and doubt.watches(key):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from feeds.parser import checkpoint
 from feeds.parser.context import Context
 from tests.feeds.data_path import MS, DataPath
@@ -120,6 +122,65 @@ def test_totals_are_checked_per_board() -> None:
     assert said(path) == []  # put-through is not proven yet
     path.arrive(deal(6, 9_000, board="T1", quantity=500))
     assert said(path) == ["tape VN000000FPT1 T1 1500", "healed STO 2 unproven 0"]
+
+
+def two_boards() -> DataPath:
+    """One symbol with a book on the main and on the odd-lot board, and a trade."""
+    path = DataPath(partitions=1)
+    path.arrive(deal(1, 100), book(2), book(3, board="G4"), book(4), book(5, board="G4"), book(7))
+    assert lose(path) == ["gap STO.market 6-6", "suspect STO 3 by gap"]
+    return path
+
+
+def test_books_are_proven_per_board() -> None:
+    path = two_boards()
+    suspects = path.pipelines[0].contexts["live", "KRX"].suspects
+    path.arrive(deal(8, 200), book(9), book(10))
+    assert said(path) == []
+    assert (suspects.left("STO") > 0, suspects.boards) == (True, {ISIN: ["G4"]})
+    path.arrive(book(11, board="T1"))  # a board that is new proves itself only
+    assert said(path) == []
+    path.arrive(book(12, board="G4"))
+    assert said(path) == ["healed STO 3 unproven 0"]
+    assert suspects.boards == {}
+    numbers = [row["n"] for row in map(json.loads, path.records) if row["ch"] == "depth"]
+    assert numbers == list(range(1, 10)), "one stream, whatever the board"
+
+
+def test_a_recovery_proves_the_book_of_its_board() -> None:
+    path = two_boards()
+    path.arrive(recovery(1, volume=100), deal(8, 200))
+    assert said(path) == []
+    path.arrive(book(9, board="G4"))
+    assert said(path) == ["healed STO 3 unproven 0"]
+
+
+def test_a_second_gap_makes_every_board_suspect_again() -> None:
+    path = two_boards()
+    path.arrive(deal(8, 200), book(9), deal(11, 300))
+    assert lose(path) == ["gap STO.market 10-10", "suspect STO 3 by gap"]
+    path.arrive(book(12, board="G4"))
+    assert said(path) == []
+    path.arrive(book(13))
+    assert said(path)[0].startswith("healed STO")
+
+
+@pytest.mark.parametrize("handed_over_at", range(6))
+def test_a_successor_knows_which_boards_are_proven(handed_over_at: int) -> None:
+    """A checkpoint anywhere between: the same records."""
+    said_by: list[list[str]] = []
+    for handed_over in (False, True):
+        path = two_boards()
+        rest = [deal(8, 200), book(9), book(10, board="G4"), book(11), book(12, board="G4"), deal(13, 300)]
+        for at, data in enumerate(rest):
+            if handed_over and at == handed_over_at:
+                body = checkpoint.encode(path.pipelines[0], "run", "owner")
+                path.pipelines[0].contexts = {(c.origin, c.feed): c for c in checkpoint.decode(body).contexts}
+                assert checkpoint.encode(path.pipelines[0], "run", "owner") == body
+            path.arrive(data)
+            path.parse()
+        said_by.append(path.records)
+    assert said_by[0] == said_by[1]
 
 
 def test_a_first_trade_after_a_gap_counts_from_zero() -> None:
