@@ -175,6 +175,18 @@ def test_a_loss_is_told_and_begins_a_new_numbering(gateway: RunningGateway, exch
     assert gateway.call(gateway.worker.raw.counts)["losses"] == 2
 
 
+def test_what_came_while_the_broker_was_away_is_a_loss(gateway: RunningGateway, exchange: Exchange) -> None:
+    client = follow(gateway, "FPT")
+    exchange.send(trade(1))
+    client.records(1)
+    gateway.call(gateway.worker.raw._bound)  # the bus has made the queue anew
+    assert client.frame() == {"t": "gap", "sid": 1, "s": "FPT", "from": 2, "to": None, "why": "epoch"}
+    exchange.number += 5
+    exchange.send(trade(1), trade(9))  # what a publisher sends again after it is no news
+    assert numbers(client.records(1)) == [("FPT", 1, 9)]
+    assert gateway.call(gateway.worker.raw.counts)["losses"] == 1
+
+
 def test_a_resume_is_whole_or_says_that_it_is_not(gateway: RunningGateway, exchange: Exchange) -> None:
     client = follow(gateway, "FPT")
     exchange.send(trade(1), trade(2))
