@@ -109,6 +109,11 @@ class Arbiter:
         for stream in self.by_name.values():
             stream.change_epoch()
 
+    def forget_streams(self) -> None:
+        """The streams are numbered anew and we do not know from where: any number is the next one."""
+        self.streams.clear()
+        self.by_name.clear()
+
     def oldest_waiting(self) -> int | None:
         """The lowest capture_seq that waits in a reorder buffer."""
         return min((h.capture_seq for s in self.by_name.values() for h in s.pending.values()), default=None)

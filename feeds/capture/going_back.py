@@ -75,6 +75,7 @@ class GoingBack:
         if cursor.state is not None:
             stage.restore(cursor.state)
         stage.paired, stage.follows = old.paired, passed.reached
+        stage.follow(*old.partner_epoch)  # the cursor may be of before it was taken
         stage.arbiter.lines = old.arbiter.lines
         for name in FIGURES:
             setattr(stage.arbiter, name, getattr(old.arbiter, name))

@@ -2,9 +2,11 @@
 
 Both count epochs alike: the session date, and one more for each reset they see. One that has missed a reset (its
 capture was down, or it was started later that day) would go on under an epoch that the parsers have left behind, and
-everything it brings would count as old. So the highest epoch of a feed is kept on the bus. A publisher that has read
-its journal to the end and is still below takes it after ADOPT_S: sooner, and it might yet see the reset itself and
-count it twice.
+everything it brings would count as old. So the highest epoch of a feed is kept on the bus, and since when. What a
+publisher that is below received ADOPT_S after that is of this epoch: sooner, and it might yet see the reset itself and
+count it twice. One that is started later is thus in the right epoch from its first message, and may be the only one
+that is left in the next moment. Where the time does not tell (clocks that differ), a publisher that has read its
+journal to the end and is still below takes the epoch after ADOPT_S.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ ADOPT_S = 2.0
 
 
 def epoch_key(feed: str) -> str:
-    """The retained value with the highest epoch of a feed, as decimal text."""
+    """The retained value with the highest epoch of a feed and since when (ns), as decimal texts."""
     return f"epoch.{feed}"
 
 
@@ -44,23 +46,28 @@ class Pairing:
     async def run(self, stop: asyncio.Event, publishers: Sequence[FeedPublisher]) -> None:
         """Look twice a second until `stop`."""
         while not stop.is_set():
-            for publisher in list(publishers):
-                try:
-                    await self.agree(publisher, time.monotonic())
-                except ConnectionError as error:
-                    log.warning("%s: cannot compare epochs: %s", publisher.feed.name, error)
+            await self.look(publishers)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), TURN_S)
+
+    async def look(self, publishers: Sequence[FeedPublisher]) -> None:
+        """Compare with the bus, feed by feed. Once before the publishers begin."""
+        for publisher in list(publishers):
+            try:
+                await self.agree(publisher, time.monotonic())
+            except ConnectionError as error:
+                log.warning("%s: cannot compare epochs: %s", publisher.feed.name, error)
 
     async def agree(self, publisher: FeedPublisher, now_s: float) -> None:
         """Say our epoch where it is the highest; take the other's where ours has been lower for long enough."""
         name, ours = publisher.feed.name, publisher.stage.epoch
+        theirs, since_ns = _parsed(await self.bus.retained(epoch_key(name)))
+        if ours > theirs:
+            await self.bus.retain(epoch_key(name), b"%d %d" % (ours, time.time_ns()))
+        if theirs > ours and since_ns:
+            publisher.stage.follow(theirs, since_ns + int(self.adopt_s * 1e9))
         if not ours:
             return  # nothing received yet
-        kept = await self.bus.retained(epoch_key(name))
-        theirs = int(kept) if kept is not None and kept.isdigit() else 0
-        if ours > theirs:
-            await self.bus.retain(epoch_key(name), b"%d" % ours)
         if ours >= theirs or not publisher.at_tail():
             self._behind_since.pop(name, None)
         elif now_s - self._behind_since.setdefault(name, now_s) >= self.adopt_s:
@@ -68,3 +75,9 @@ class Pairing:
             publisher.stage.adopt(theirs)
             self.adopted += 1
             del self._behind_since[name]
+
+
+def _parsed(kept: bytes | None) -> tuple[int, int]:
+    """Epoch and since when; zeros where nothing is kept, and for a value of before the time was kept."""
+    epoch, _, since_ns = (kept or b"").partition(b" ")
+    return (int(epoch) if epoch.isdigit() else 0, int(since_ns) if since_ns.isdigit() else 0)

@@ -316,6 +316,8 @@ class PublisherWorker:
 
     async def run(self, stop: asyncio.Event) -> None:
         await self.bus.open()
+        if self.pairing is not None:
+            await self.pairing.look(self.publishers)
         async with asyncio.TaskGroup() as group:
             for publisher in self.publishers:
                 group.create_task(publisher.run(stop), name=f"publish {publisher.feed.name}")

@@ -63,6 +63,7 @@ class RawStage:
         self._controls = 0
         self.paired = False  # one of a hot-hot pair: says how far it is, see _mark
         self._marked: dict[tuple[str, str], int] = {}
+        self.partner_epoch = (0, 0)  # of the pair; and from when on what is received is of it, see follow
         self.monitor: FeedMonitor | None = None  # live only: states follow the clock, a replay's would tell nothing
 
     def push(self, block: Block) -> None:
@@ -70,6 +71,9 @@ class RawStage:
         if block.epoch > self.journal_epoch:  # a lower one is a clock that went back, not a session
             self._new_session(block.epoch)
         if block.entries:
+            epoch, since_ns = self.partner_epoch
+            if epoch > self.epoch and block.entries[0][0] >= since_ns:
+                self.adopt(epoch)
             self._rx_ns = block.entries[-1][0]
             self._capture_seq = block.first_seq + len(block.entries) - 1
         self.arbiter.push(block)
@@ -170,11 +174,18 @@ class RawStage:
         if self.monitor is not None:
             self.monitor.late_start(f"{market}.{stream}", sequence, self._rx_ns)
 
+    def follow(self, epoch: int, since_ns: int) -> None:
+        """The other publisher of the pair is in `epoch`. What we receive from `since_ns` on is of it too, unless we see
+        the reset ourselves before: the first of it already counts, for the other may be killed at any moment."""
+        self.partner_epoch = (epoch, since_ns)
+
     def adopt(self, epoch: int) -> None:
-        """Go on under the epoch of the other publisher of the pair, which saw a reset that we did not."""
+        """Go on under the epoch of the other publisher of the pair, which saw a reset that we did not. How far the
+        streams were says nothing in it: as a mark it would make look old what the other brings."""
         if epoch > self.epoch:
             self.arbiter.finish()  # what waits came under the epoch of before
             self._flush_before_epoch()
+            self.arbiter.forget_streams()
             self.epoch = epoch
 
     def _flush_before_epoch(self) -> None:

@@ -32,6 +32,10 @@ def receive(publisher: FeedPublisher, folder: Path, *sequences: int) -> None:
     for sequence in sequences:
         writer.append([(T0_NS + sequence, 0, 0, trade(sequence))])
     writer.close()
+    read_all(publisher)
+
+
+def read_all(publisher: FeedPublisher) -> None:
     while True:
         blocks, publisher.read_to = publisher.reader.read(publisher.read_to)
         if not blocks:
@@ -47,7 +51,9 @@ async def test_the_one_behind_follows_after_a_while(tmp_path: Path) -> None:
         receive(second, tmp_path / "b", 2, 3)
         first.stage.epoch += 1  # a reset that the second did not see
         await pairing.agree(first, 0.0)
-        assert await bus.retained(epoch_key("KRX")) == b"%d" % (EPOCH + 1)
+        kept = await bus.retained(epoch_key("KRX"))
+        assert kept is not None
+        assert kept.split()[0] == b"%d" % (EPOCH + 1)
         for now_s in (0.0, 1.9):
             await pairing.agree(second, now_s)
             assert second.stage.epoch == EPOCH
@@ -86,6 +92,22 @@ async def test_one_with_a_backlog_reads_it_first(tmp_path: Path) -> None:
         receive(second, tmp_path / "b", 3)
         await pairing.agree(second, 1.0)
         assert (second.at_tail(), second.stage.epoch) == (True, EPOCH + 1)
+
+
+async def test_one_that_is_started_behind_is_in_the_epoch_from_its_first_message(tmp_path: Path) -> None:
+    """Without a wait: the other may be killed at any moment, and what is published under the old epoch is lost."""
+    async with publishers(tmp_path, "a", "b") as (bus, (_, second)):
+        pairing = Pairing(bus, adopt_s=2.0)
+        await bus.retain(epoch_key("KRX"), b"%d %d" % (EPOCH + 1, T0_NS))
+        await pairing.look([second])
+        assert second.stage.epoch == 0
+        writer = JournalWriter(journal_folder(tmp_path / "b", "KRX"), 7)
+        for at_s, epoch in ((1, EPOCH), (2, EPOCH + 1), (3, EPOCH + 1)):
+            writer.append([(T0_NS + at_s * 1_000_000_000, 0, 0, trade(at_s))])
+            read_all(second)
+            assert second.stage.epoch == epoch
+        writer.close()
+        assert pairing.adopted == 0
 
 
 async def test_nothing_is_said_before_something_was_received(tmp_path: Path) -> None:

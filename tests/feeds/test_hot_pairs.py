@@ -232,10 +232,80 @@ def test_a_publisher_that_missed_a_reset_takes_the_epoch_of_its_partner() -> Non
     parsers.take(late.take(trade(500), 0))
     late.stage.adopt(EPOCH + 2)
     late.stage.adopt(EPOCH + 1)  # never back
-    parsers.take(late.take(trade(501), 1))
+    parsers.take([*late.take(trade(501), 1), *late.tick(400)])  # the first of an epoch waits for lower ones
     assert [record["ep"] for record in parsers.records if record["ch"] == "trade"] == [
         "20261120-1",
         "20261120-3",
     ]
     late.take(trade(502), 2, epoch=EPOCH + 100)
     assert late.stage.epoch == EPOCH + 100
+
+
+def with_a_reset(missed: int) -> tuple[tuple[Host, Host], Parsers, list[bytes], list[bytes]]:
+    """Two hosts, the second of which was down for a reset and the first messages after it; all of both days' messages
+    after which it comes back, and those still to come."""
+    before = day(500)
+    after = [with_sum(data.replace(b"02:15:00.123", b"02:15:07.123")) for data in day(600)]
+    hosts, parsers = (Host("a"), Host("b")), Parsers()
+    for n, data in enumerate(before):
+        for host in hosts:
+            parsers.take(host.take(data, n))
+    for n, data in enumerate(after[:missed]):
+        parsers.take(hosts[0].take(data, 6_000 + n))
+    assert [host.stage.epoch for host in hosts] == [EPOCH + 1, EPOCH]
+    return hosts, parsers, [*before, *after[:missed]], after[missed:]
+
+
+def test_the_marks_of_one_that_takes_an_epoch_hide_nothing_of_its_partner() -> None:
+    """It was at 500 when the epoch changed behind its back; the partner is at 250 then and brings the rest."""
+    hosts, parsers, passed, coming = with_a_reset(missed=200)
+    for n, data in enumerate(coming):
+        if n == 50:
+            hosts[1].stage.adopt(EPOCH + 1)
+        for host in hosts:
+            parsers.take(host.take(data, 6_200 + n))
+    for host in hosts:
+        parsers.take(host.tick(20_000))
+    assert received_of(parsers) == expected_of([*passed, *coming])
+    assert order_faults(parsers.records) == []
+    assert parsers.gaps() == set()
+
+
+@pytest.mark.parametrize("missed", [200, 550])
+@pytest.mark.parametrize("goes_back", [False, True])
+def test_one_that_comes_back_after_a_reset_carries_on_alone_from_its_first_message(
+    missed: int, goes_back: bool
+) -> None:
+    """The partner dies when it has brought one message more. Also when it is asked to go back behind the reset."""
+    (first, killed), parsers, passed, coming = with_a_reset(missed)
+    second = Host("b2")
+    second.capture_seq = killed.capture_seq
+    second.stage.restore(killed.stage.state())
+    second.stage.follow(EPOCH + 1, T0_NS + 8_000 * MS)
+    parsers.take(first.take(coming[0], 60_000))
+    if goes_back:
+        second.take(coming[0], 60_000)  # was published and lost
+        again = Host("b2.1")
+        again.stage.restore(killed.stage.state())
+        again.stage.follow(*second.stage.partner_epoch)
+        second = again
+    for n, data in enumerate(coming):
+        parsers.take(second.take(data, 60_000 + n))
+    parsers.take(second.tick(70_000))
+    assert second.stage.epoch == EPOCH + 1
+    assert received_of(parsers) == expected_of([*passed, *coming])
+    assert order_faults(parsers.records) == []
+    assert parsers.gaps() == set()
+
+
+def test_what_was_received_around_a_reset_is_not_yet_of_its_epoch() -> None:
+    """The one that sees the reset a moment after its partner counts it once."""
+    host = Host("b")
+    host.take(trade(9), 0)
+    host.stage.follow(EPOCH + 1, T0_NS + 2_000 * MS)
+    host.take(trade(10), 1_998)
+    assert host.stage.epoch == EPOCH
+    host.take(with_sum(trade(1).replace(b"02:15:00.123", b"02:15:07.123")), 1_999)
+    assert host.stage.epoch == EPOCH + 1
+    host.take(trade(2), 2_000)
+    assert host.stage.epoch == EPOCH + 1
