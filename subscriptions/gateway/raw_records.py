@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from binascii import b2a_base64
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from feeds.fix.framing import HEAD
@@ -19,6 +20,8 @@ from feeds.krx.routers import TABLES
 from feeds.krx.symbols import plain, symbol_name
 
 CHANNEL = "raw"
+NAMES_KEPT = 16_384  # symbols, boards and types in quotes; past it the one used longest ago is made again
+_plain = lru_cache(NAMES_KEPT)(plain)
 _ISIN = re.compile(rb"\x0155=([^\x01]+)\x01")
 _INDEX = re.compile(rb"\x0130167=([^\x01]+)\x01")
 _BOARD = re.compile(rb"\x0120004=([^\x01]+)\x01")
@@ -43,7 +46,7 @@ class RawMessage(NamedTuple):
         board = f'"{self.board}"' if self.board else "null"
         head = (
             f'{{"ch":"{CHANNEL}","s":"{self.symbol}","n":{number},"ep":"{epoch}"{job},"rx":{rx_ns},"q":{self.number},'
-            f'"m":{market},"bd":{board},"mt":"{plain(self.msg_type)}","ts":{_time(self.sent)},"data":"'
+            f'"m":{market},"bd":{board},"mt":"{_plain(self.msg_type)}","ts":{_time(self.sent)},"data":"'
         )
         return b'%b%b"}' % (head.encode(), b2a_base64(self.data, newline=False))
 
@@ -57,7 +60,7 @@ def read(data: bytes, tickers: Mapping[str, str], *, feed: str) -> RawMessage | 
     board = _text(_BOARD, data)
     symbol = _symbol(data, msg_type, market=market, board=board, tickers=tickers)
     return RawMessage(
-        plain(symbol or f"feed:{market or feed}"), market, plain(board), msg_type, int(head[3]), head[4], data
+        _plain(symbol or f"feed:{market or feed}"), market, _plain(board), msg_type, int(head[3]), head[4], data
     )
 
 
