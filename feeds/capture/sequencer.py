@@ -57,7 +57,7 @@ class Sequencer:
     pending: dict[int, Held] = field(default_factory=dict)
     holes: Ranges = field(default_factory=Ranges)
     beginning: bool = False  # held since its first message: `expected` is the lowest number that has come
-    base: int = 0  # the first number of this epoch; 0 when a cursor brought the rest
+    base: int = 0  # the first number of this epoch, or what a cursor expected: of earlier copies nothing is known
     went_on_from: int = 0  # what was expected when the epoch changed
 
     @property
@@ -127,6 +127,7 @@ class Sequencer:
             market=str(market),
             stream=str(stream),
             expected=int(str(expected)),
+            base=int(str(expected)),
             may_restart=bool(may_restart),
             last_rx_ns=int(str(last_rx_ns)),
             last_sent=str(last_sent).encode("latin-1"),
