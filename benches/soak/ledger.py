@@ -48,6 +48,8 @@ class Ledger:
         head, _, n, epoch, q, market, msg_type = parts.groups()
         stream = f"{head} {epoch}"
         self.order.number(stream, int(n))
+        if msg_type == "feed" and '"event":"disagreement"' in record:
+            self._violation(f"I13: lines disagree, and nothing was damaged: {record[:300]}")
         if msg_type not in OWN and q != "null":
             self.order.sequence(stream, market, msg_type, q=int(q))
 

@@ -14,7 +14,7 @@ from subscriptions.gateway.spans import Spans
 
 PREFETCH = 200
 AGAIN_S = 0.3
-EARLY_MAX = 200_000  # records the reference may be behind; past it the stream waits
+EARLY_MAX = 1_000_000  # records the reference may be behind (about 250 MiB); past it the stream waits: it keeps 2 GiB
 CONNECT_S_MAX = 5.0
 
 
@@ -28,6 +28,7 @@ class ParsedReader(threading.Thread):
         self.spans = Spans()
         self.records = 0
         self.reconnects = 0
+        self.waited = False  # the checker was slower than the system
         self.failure: BaseException | None = None
         self._next_offset = 0
         self._stopping = threading.Event()
@@ -69,7 +70,8 @@ class ParsedReader(threading.Thread):
 
         async def take(message: aio_pika.abc.AbstractIncomingMessage) -> None:
             self._take(message)
-            while len(self.ledger.early) > EARLY_MAX and not self._stopping.is_set():  # noqa: ASYNC110
+            while len(self.ledger.early) > EARLY_MAX and not self._stopping.is_set():
+                self.waited = True
                 await asyncio.sleep(AGAIN_S)  # unacknowledged, so no more comes: the stream keeps it
             await message.ack()
 

@@ -92,7 +92,8 @@ class Run:
         if judge.late != late:
             found.append(f"I2: {judge.late} announced numbers came after all, {late} late ones by the reference")
         if self.parsed.spans.lost:
-            found.append(f"I5: {self.parsed.spans.lost} record numbers are missing in the PARSED stream")
+            why = " (the checker was slower than the system: the stream may have dropped them)" * self.parsed.waited
+            found.append(f"I5: {self.parsed.spans.lost} record numbers are missing in the PARSED stream{why}")
         if sum(self.reference.counts.dead.values()) and self.stand.options.cap is None:
             found.append(f"I5: dead letters {self.reference.counts.dead}, and nothing was damaged")
         self.missing = judge.missing
@@ -177,7 +178,8 @@ class Run:
         away_s = max(line.away_ns_max for line in self.lines.lines) / 1e9
         drops = sum(self.stand.kernel_drops())
         print(
-            f"sent {exchanged.get('messages', 0):,} messages; journaled {self.lines.journaled:,} datagrams, {away:,} "
+            f"sent {exchanged.get('messages', 0):,} messages ({exchanged.get('rate', 0):,.0f}/s of "
+            f"{self.stand.options.rate:,} asked for); journaled {self.lines.journaled:,} datagrams, {away:,} "
             f"came while the capture was away ({away_s:.1f} s at most), {drops:,} dropped by the kernel\n"
             f"{self.ledger.settled:,} records equal to the reference's, {self.ledger.lag:,} not settled; "
             f"{len(self.ledger.found_gaps):,} gaps announced, {self.missing:,} messages missing by the truth log\n"
