@@ -203,9 +203,11 @@ class Player:
 
     def _numbered(self, message: RawMessage) -> RawMessage:
         """A message with the number behind its predecessor's: what was left out of the range leaves no hole, which a
-        parser would take for a message that is still to come."""
+        parser would take for a message that is still to come. So what a restored stage says it follows, in its own
+        numbers, goes too: a claim's chain begins at 1."""
         number = self._numbers[message.partition] = self._numbers.get(message.partition, 0) + 1
-        return RawMessage(message.partition, message.body, {**message.headers, "no": number})
+        headers = {name: value for name, value in message.headers.items() if name != "from"}
+        return RawMessage(message.partition, message.body, headers | {"no": number})
 
     async def _end(self) -> None:
         """Release what is still held, then say that it is over: one control message per partition, behind all data."""
