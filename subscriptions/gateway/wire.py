@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,7 @@ from websockets.exceptions import InvalidState
 
 from subscriptions.close_codes import CloseCode, close_reason
 from subscriptions.gateway.batches import BINARY, TEXT, frame_header
+from subscriptions.gateway.layer import RETRY_AFTER_MS
 
 EXTENSION = "mdds.socket"
 SEND_BUFFER_BYTES = 262_144  # SO_SNDBUF: what the kernel holds for a client that does not read
@@ -96,7 +98,7 @@ class GatewayProtocol(WebSocketsSansIOProtocol):
         """No pong: what the transport holds will never be read, so the close must not wait for it."""
         self.pong_timer = None
         self.pending_ping_payload = None
-        self.close_now(int(CloseCode.NO_PONG), close_reason("NO_PONG"))
+        self.close_now(int(CloseCode.NO_PONG), close_reason("NO_PONG", retry_after_ms=random.randint(*RETRY_AFTER_MS)))
 
     def shutdown(self) -> None:
         """uvicorn's end: it would wait for clients that do not read, and fail on one whose close it has answered."""

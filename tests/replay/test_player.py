@@ -137,6 +137,12 @@ async def test_a_killed_player_is_taken_up_at_its_checkpoint_with_nothing_missin
         # What is sent twice is the same message for the parser: the same epoch, stream and sequence.
         epochs = {one.headers["epoch"] for stand in (first, second) for _at, one in stand.bus.messages}
         assert len(epochs) == 1
+        # The second claim's chain begins at 1 and follows on nothing: the stage's own numbers mean nothing here.
+        again = [one for _at, one in second.bus.messages]
+        assert not any("from" in one.headers for one in again)
+        for partition in {one.partition for one in again}:
+            numbers = [one.headers["no"] for one in again if one.partition == partition]
+            assert numbers == list(range(1, len(numbers) + 1))
 
 
 async def test_a_later_stop_leaves_a_later_checkpoint(journal: Path) -> None:
