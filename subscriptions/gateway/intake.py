@@ -20,6 +20,9 @@ from subscriptions.gateway.spans import Spans
 log = logging.getLogger(__name__)
 
 REFETCH_OVERLAP_NS = 2_000_000_000  # fetched beyond what is known to be missing: clocks and stream chunks are coarse
+# Where the stream has a stale start: a parser began from its checkpoint and died, or an outbox sent again what it had
+# under way. A reader that begins there sees old numbers and then a jump; what lies between is further back.
+REFETCH_FURTHER_NS = (REFETCH_OVERLAP_NS, 60_000_000_000, 600_000_000_000)
 REFETCH_RETRY_S = 0.5
 YIELD_EVERY_S = 0.005  # of fan-out without a pause; then the loop serves sockets, whatever waits in the bus
 
@@ -106,22 +109,33 @@ class Intake:
         if not self._published_ns:
             return
         self.refetches += 1
-        until_ns = time.time_ns() + REFETCH_OVERLAP_NS
-        log.info("%s: fetching PARSED again from %.1f s ago", self.name, (until_ns - self._published_ns) / 1e9)
-        busy_since = time.monotonic()
+        from_ns, until_ns = self._published_ns, time.time_ns() + REFETCH_OVERLAP_NS
+        log.info("%s: fetching PARSED again from %.1f s ago", self.name, (until_ns - from_ns) / 1e9)
         try:
-            async for delivery in self.source.refetch_parsed(self._published_ns - REFETCH_OVERLAP_NS):
-                self.take(delivery)
-                if int(str(delivery.headers.get("t_pub") or 0)) > until_ns:
+            for further_ns in REFETCH_FURTHER_NS:
+                last = further_ns == REFETCH_FURTHER_NS[-1]
+                if await self._read_again(max(0, from_ns - further_ns), until_ns=until_ns, last=last):
                     break
-                if time.monotonic() - busy_since >= YIELD_EVERY_S:
-                    await asyncio.sleep(0)
-                    busy_since = time.monotonic()
             self.layer.filled.set()
         except ConnectionError as error:
             log.warning("%s: %s; trying again", self.name, error)
             self._reconnected.set()
             await asyncio.sleep(REFETCH_RETRY_S)
+
+    async def _read_again(self, since_ns: int, *, until_ns: int, last: bool) -> bool:
+        """Take what was published from `since_ns` on; False at a jump, unless it is the `last` try: a loss."""
+        busy_since = time.monotonic()
+        async for delivery in self.source.refetch_parsed(since_ns):
+            if not last and self._jumps(delivery):
+                log.info("%s: what is missing before %s was published earlier", self.name, dict(delivery.headers))
+                return False
+            self.take(delivery)
+            if int(str(delivery.headers.get("t_pub") or 0)) > until_ns:
+                break
+            if time.monotonic() - busy_since >= YIELD_EVERY_S:
+                await asyncio.sleep(0)
+                busy_since = time.monotonic()
+        return True
 
     def take(self, delivery: Delivery) -> None:
         body, headers = delivery.body, delivery.headers
