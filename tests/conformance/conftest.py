@@ -10,6 +10,9 @@ import pytest
 from testbed.ports import free_base_port
 from testbed.rabbitmq import PrivateRabbitMQ
 from tests.conformance.server import Server
+from tests.conformance.watches import Watches
+
+_WATCHES: dict[Server, Watches] = {}
 
 
 @pytest.fixture(scope="package")
@@ -18,9 +21,16 @@ def server(rabbitmq: PrivateRabbitMQ, tmp_path_factory: pytest.TempPathFactory) 
     try:
         one.start()
         one.publish_first()
-        yield one
+        with Watches(one) as _WATCHES[one]:
+            yield one
     finally:
         one.system.close()
+
+
+@pytest.fixture
+def watches(server: Server) -> Watches:
+    """What takes half a minute: begun with the first test of the package."""
+    return _WATCHES[server]
 
 
 @pytest.fixture

@@ -28,8 +28,8 @@ def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0, 
     if not masked:
         return head + payload
     key = os.urandom(4)
-    covered = bytes(byte ^ key[at & 3] for at, byte in enumerate(payload))
-    return head + key + covered
+    cover = (key * (size // 4 + 1))[:size]
+    return head + key + (int.from_bytes(payload) ^ int.from_bytes(cover)).to_bytes(size)
 
 
 class Raw:

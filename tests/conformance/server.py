@@ -13,7 +13,7 @@ from typing import Any
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import ClientConnection, connect
 
-from feeds.bus.base import Outgoing
+from feeds.bus.base import Bus, Outgoing
 from feeds.bus.factory import open_bus
 from testbed.system import System
 from tests.gateway import cast
@@ -31,6 +31,8 @@ now = timezone.now()
 long_ago = datetime.date(2020, 1, 1)
 narrow, _ = Product.objects.get_or_create(
     code="narrow", defaults={"name": "n", "markets": ["STO"], "channels": ["depth"], "level": 1})
+Product.objects.get_or_create(
+    code="flips", defaults={"name": "f", "markets": ["STO"], "channels": ["trade"], "level": 1})
 kinds = {
     "full": ({"ops_per_s_max": 1000}, {}, "krx-realtime"),
     "narrow": ({}, {}, "narrow"),
@@ -42,6 +44,9 @@ kinds = {
     "revoked": ({}, {"revoked_at": now}, "krx-realtime"),
     "expired": ({}, {"expires_at": now}, "krx-realtime"),
     "elsewhere": ({}, {"addresses": ["10.0.0.1"]}, "krx-realtime"),
+    "told": ({}, {}, "krx-realtime"),
+    "crowd": ({"sessions_max": 500}, {}, "krx-realtime"),
+    "flips": ({"ops_per_s_max": 1000}, {}, "flips"),
 }
 secrets = {}
 for name, (contract, key, product) in kinds.items():
@@ -89,7 +94,7 @@ class Server:
     def __init__(self, folder: Path, base_port: int, bus: str) -> None:
         self.system = System(folder / "data", base_port, bus=bus, extra={"MDDS_PARTITIONS": "1"})
         self.secrets: dict[str, str] = {}
-        self._numbers = itertools.count(1)
+        self._numbers: dict[int, itertools.count[int]] = {}  # by numbering
 
     def start(self) -> None:
         self.system.prepare()
@@ -106,31 +111,42 @@ class Server:
                 assert time.monotonic() < deadline, self.system.log("gateway")
                 time.sleep(0.2)
 
-    def connect(self, key: str | None = "full", **options: Any) -> ClientConnection:
+    def connect(self, key: str | None = "full", *, query: str = "", **options: Any) -> ClientConnection:
         """`key`: a kind of key, a secret of the caller's own, or None."""
         headers = {} if key is None else {"Authorization": f"Bearer {self.secrets.get(key, key)}"}
         options.setdefault("subprotocols", ["mdds.v1.json"])
-        return connect(self.system.stream_url, additional_headers=headers, compression=None, max_queue=None, **options)
+        url = self.system.stream_url + query
+        return connect(url, additional_headers=headers, compression=None, max_queue=None, **options)
 
-    def publish(self, *lines: bytes) -> None:
+    def publish(self, *lines: bytes, run: int = 1) -> None:
         """One PARSED message of one record each, through RabbitMQ."""
-        asyncio.run(self._publish(lines))
+        asyncio.run(self._publish(lines, run))
 
-    async def _publish(self, lines: tuple[bytes, ...]) -> None:
-        bus = open_bus(
+    def open_bus(self) -> Bus:
+        return open_bus(
             self.system.environ["MDDS_BUS"], prefix=f"mdds{self.system.base_port}", data_dir=self.system.data_dir,
             partitions=1,
         )  # fmt: skip
+
+    def headers(self, count: int, *, run: int = 1) -> dict[str, object]:
+        """Of the next PARSED message with so many records; `run` is the numbering of a parser."""
+        numbers = self._numbers.setdefault(run, itertools.count(1))
+        first, now_ns = next(numbers), time.time_ns()
+        last = first
+        for _ in range(count - 1):
+            last = next(numbers)
+        return {
+            "feed": "STO", "epoch": 2026112001, "origin": "live", "partition": 0, "run": run, "first": first,
+            "last": last, "t_rx": now_ns, "t_pub": now_ns,
+        }  # fmt: skip
+
+    async def _publish(self, lines: tuple[bytes, ...], run: int) -> None:
+        bus = self.open_bus()
         await bus.open()
         try:
             outbox = bus.parsed_outbox()
             for line in lines:
-                number, now_ns = next(self._numbers), time.time_ns()
-                headers = {
-                    "feed": "STO", "epoch": 2026112001, "origin": "live", "partition": 0, "run": 1, "first": number,
-                    "last": number, "t_rx": now_ns, "t_pub": now_ns,
-                }  # fmt: skip
-                await outbox.put(Outgoing(0, line, headers))
+                await outbox.put(Outgoing(0, line, self.headers(1, run=run)))
             await asyncio.wait_for(outbox.drained(), WAIT_S)
         finally:
             await bus.close()

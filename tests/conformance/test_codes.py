@@ -12,6 +12,7 @@ import pytest
 
 from subscriptions.close_codes import CloseCode
 from tests.conformance.server import Client, Server
+from tests.gateway import cast
 
 pytestmark = pytest.mark.services
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,10 +109,9 @@ ELSEWHERE: dict[str | int, tuple[str, str]] = {
         "33 s of silence",
         "tests/gateway/test_refusals.py::test_a_client_that_does_not_answer_pings_is_closed_with_4003",
     ),
-    4004: ("reserved: no gateway loses a session's state while its socket lives", ""),
     4001: ("a client that never reads", "tests/conformance/test_hostile.py::test_who_asks_and_never_reads"),
 }
-CLOSED_HERE = {4000, 4101, 4102, 4401, 4403, 4429}
+CLOSED_HERE = {4000, 4004, 4101, 4102, 4401, 4403, 4429}
 
 
 def test_no_code_is_left_out() -> None:
@@ -231,3 +231,29 @@ def test_the_end_of_the_process_is_a_shutdown_with_a_time_to_come_back(
         closed, reason, _ = client.closed()
     assert (closed, reason["code"]) == (4000, "SHUTDOWN")
     assert 500 <= reason["retry_after_ms"] <= 5_000
+
+
+def test_a_parser_that_lost_its_count_ends_the_sessions_that_go_by_it(server: Server) -> None:
+    """Its numbers begin again within the epoch: who followed comes back, is told a gap, and goes on."""
+    server.publish(*(cast.trade("LOST", number) for number in range(1, 6)), cast.trade("KEPT", 1))
+    with server.connect() as socket, server.connect() as another:
+        client, bystander = Client(socket), Client(another)
+        for one, symbol in ((client, "LOST"), (bystander, "KEPT")):
+            while not one.ask(op="sub", id=1, ch="trade", symbols=[symbol], snapshot=False)["ok"]:
+                pass
+        server.publish(cast.trade("LOST", 1), run=2)
+        closed, reason, frames = client.closed()
+        assert bystander.ask(op="ping", id=2)["t"] == "pong"
+    assert (closed, reason["code"]) == (4004, "STATE_LOST")
+    assert 500 <= reason["retry_after_ms"] <= 5_000
+    assert not any(isinstance(one, list) for one in frames)
+    with server.connect() as socket:
+        client = Client(socket)
+        client.ask(op="sub", id=1, ch="trade", symbols=["LOST"], resume={"LOST": [cast.EPOCH, 5]})
+        gap = client.until("t", "gap")
+        assert (gap["s"], gap["from"], gap["to"], gap["why"]) == ("LOST", 6, None, "epoch")
+        server.publish(cast.trade("LOST", 2), run=2)
+        while not isinstance(found := client.frame(), list):
+            pass
+        assert [one["n"] for one in found] == [2]
+    server.publish(cast.trade("KEPT", 2))  # the ordinary numbering goes on
