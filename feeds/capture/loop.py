@@ -20,10 +20,10 @@ BATCH_MAX = 128  # datagrams per line and block (about 128 KB of two lines); the
 SYNC_BYTES = 1 << 20
 WRITE_RETRY_S = 0.2
 # A round (poll, two reads that find nothing, write, wake) costs about as much as ten datagrams. Under load the loop
-# lets some gather; below BUSY_DATAGRAMS in a window (15,000 a second) each is written as it comes.
-GATHER_S = 0.0005
+# lets some gather: below 15,000 a second each is written as it comes; from 40,000 on they gather for so long that the
+# publisher need not do so again (GATHERED there).
 WINDOW_NS = 10_000_000
-BUSY_DATAGRAMS = 150
+GATHER_S = ((400, 0.001), (150, 0.0005), (0, 0.0))  # from so many datagrams in a window on
 
 
 class CaptureLoop(threading.Thread):
@@ -68,14 +68,15 @@ class CaptureLoop(threading.Thread):
             poll.register(line.fileno(), select.POLLIN)
         poll.register(self._stop_read, select.POLLIN)
         writer, lines = self.writer, self.lines
-        since_ns, count, busy = 0, 0, False
+        since_ns, count, gather_s = 0, 0, 0.0
         while True:
             poll.poll()
             if (elapsed := time.monotonic_ns() - since_ns) >= WINDOW_NS:
-                busy = count * WINDOW_NS > BUSY_DATAGRAMS * elapsed
+                per_window = count * WINDOW_NS / elapsed
+                gather_s = next(seconds for least, seconds in GATHER_S if per_window >= least)
                 since_ns, count = since_ns + elapsed, 0
-            if busy:
-                time.sleep(GATHER_S)
+            if gather_s:
+                time.sleep(gather_s)
             stopping = self._stopping  # looked at before the last draw, so that what came before the stop is read
             more = True
             while more:

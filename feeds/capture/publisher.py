@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from feeds.bus.base import Bus, Outbox, Outgoing
-from feeds.capture.cursor import Cursor, load_cursor, save_cursor
+from feeds.capture.cursor import Cursor, load_cursor
+from feeds.capture.cursor_keeper import CursorKeeper
 from feeds.capture.feed_figures import states_of
 from feeds.capture.feed_monitor import LOOK_NS, FeedMonitor
 from feeds.capture.going_back import GoingBack
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LINGER_NS_BUSY = 2_000_000
+# Blocks that gathered in the capture are a linger's worth themselves: they go out as they come.
+GATHERED = 32  # datagrams in a block
+LINGER_NS_GATHERED = 1_000_000
 # A broker that is away or behind: fewer, larger messages, or the backlog would be as slow to drain as it was to fill.
 LINGER_NS_BEHIND = 50_000_000
 BEHIND_BYTES = 8 << 20
@@ -48,7 +52,6 @@ IDLE_LOOK_S = 0.02  # a look at the journal without a hint
 # One of a pair that starts anew, in the middle of the stream: its partner is to be ahead of it, or its first numbers
 # would make what the partner has on its way look old.
 PARTNER_S = 1.0
-CURSOR_INTERVAL_NS = 100_000_000
 READ_BYTES = 256 << 10  # per turn of the loop, so that a backlog never holds the loop for long
 FLUSH_MESSAGES = 1_000
 NS_PER_MS = 1_000_000
@@ -64,10 +67,10 @@ class FeedPublisher:
         self.bus = bus
         self.folder = journal_folder(data_dir, feed.name)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.cursor_path = self.folder / "publisher.cursor"
+        self.keeper = CursorKeeper(self.folder / "publisher.cursor")
         self.reader = JournalReader(self.folder)
         self.stage = RawStage(feed, "live", publisher=f"{time.time_ns():x}")
-        self.read_to, state = load_cursor(self.cursor_path)
+        self.read_to, state = load_cursor(self.keeper.path)
         if state is not None:
             self.stage.restore(state)
         self.monitor = FeedMonitor(feed, self.stage.arbiter.lines, self.stage.state_changed)
@@ -86,8 +89,7 @@ class FeedPublisher:
         self._counted = 0
         self._counted_ns = 0
         self._marks: deque[tuple[int, Position]] = deque()
-        self._confirmed_cursor: Cursor | None = None
-        self._saved_ns = 0
+        self._gathered = False  # the last blocks were large
         self._hinted = False  # the capture wrote since the last look
         self._hint: asyncio.Future[None] | None = None
 
@@ -114,7 +116,7 @@ class FeedPublisher:
             loop.remove_reader(listener.socket.fileno())
             listener.close()
             self.reader.close()
-            self._save()
+            await self.keeper.close()
 
     async def _begin(self, stop: asyncio.Event) -> None:
         """What a co-located publisher left when it was killed is parsed here, or published for the parsers."""
@@ -153,8 +155,7 @@ class FeedPublisher:
 
     def passed(self, cursor: Cursor) -> None:
         """Keep `cursor`: the parsers' checkpoints have everything before it."""
-        self._confirmed_cursor = cursor
-        self._save()
+        self.keeper.offer(cursor)
 
     async def drained(self) -> None:
         """What was put into the outbox so far is confirmed."""
@@ -182,9 +183,10 @@ class FeedPublisher:
             for block in blocks:
                 self.stage.push(block)
                 self.skew.look(block)
+            self._gathered = sum(len(block.entries) for block in blocks) >= GATHERED * len(blocks)
         now = time.time_ns()
         if now < self._flushed_ns:  # the clock was set back: no flush waits until it is that late again
-            self._flushed_ns = self._counted_ns = self._saved_ns = 0
+            self._flushed_ns = self._counted_ns = 0
         if not blocks:
             self.stage.tick(now)
         if not 0 <= now - self.now_ns < LOOK_NS:
@@ -195,14 +197,11 @@ class FeedPublisher:
         if waiting >= FLUSH_MESSAGES or (waiting and not behind and now - self._flushed_ns >= self.linger_ns):
             await self._flush()
             waiting = 0
-        if now - self._saved_ns > CURSOR_INTERVAL_NS:
-            self._save()
+        self.keeper.save_soon(now)
         if behind:
             await asyncio.sleep(0)
-        elif waiting or (blocks and self.linger_ns):  # more will come, whatever the hints say: one look a linger
+        elif waiting or (blocks and self.linger_ns and not self._gathered):  # one look a linger, not one a hint
             await asyncio.sleep(max(0, self._flushed_ns + self.linger_ns - time.time_ns()) / 1e9)
-        elif blocks:
-            await asyncio.sleep(0)
         else:
             await self._woken_up()
 
@@ -253,7 +252,7 @@ class FeedPublisher:
                 self._per_ms = self._counted * NS_PER_MS / elapsed
                 self._counted, self._counted_ns = 0, now
             busy = self._per_ms >= BUSY_MESSAGES_PER_MS_DIRECT
-        self.linger_ns = LINGER_NS_BUSY if busy else 0
+        self.linger_ns = (LINGER_NS_GATHERED if self._gathered else LINGER_NS_BUSY) if busy else 0
         if self.backlog_bytes >= BEHIND_BYTES:
             self.linger_ns = LINGER_NS_BEHIND
         self._flushed_ns = now
@@ -261,7 +260,7 @@ class FeedPublisher:
     def _confirm(self, cursor: Cursor, count: int) -> None:
         self.confirmed += count
         if self.direct is None:
-            self._confirmed_cursor = cursor
+            self.keeper.offer(cursor)
 
     def _safe_position(self) -> Position:
         """Where a restart must read from: before the oldest message that waits for a gap to fill."""
@@ -269,16 +268,6 @@ class FeedPublisher:
         while len(self._marks) > 1 and (oldest is None or self._marks[1][0] <= oldest):
             self._marks.popleft()
         return self.read_to if oldest is None or not self._marks else self._marks[0][1]
-
-    def _save(self) -> None:
-        self._saved_ns = time.time_ns()
-        if self._confirmed_cursor is not None:
-            try:
-                save_cursor(self.cursor_path, self._confirmed_cursor)
-            except OSError as error:  # a full disk: the old cursor is good, only further back; tried again soon
-                log.error("%s: cannot save the cursor: %s", self.feed.name, error)
-                return
-            self._confirmed_cursor = None
 
 
 def _resolve(hint: asyncio.Future[None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
@@ -16,6 +17,7 @@ inbound.install()
 
 RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 CONNECT_S_MAX = 5.0
+STEADY_S = 5.0  # a connection that held so long ends a row of attempts
 # What a broken connection, channel or broker raises through aio-pika. RuntimeError: a channel that was just closed.
 FAILURES = (aio_pika.exceptions.AMQPError, OSError, asyncio.TimeoutError, RuntimeError)
 
@@ -34,6 +36,7 @@ class Link:
         self._connection: AbstractConnection | None = None
         self._lock = asyncio.Lock()
         self._attempt = 0
+        self._opened_s = time.monotonic()
 
     async def connect_once(self) -> AbstractConnection:
         """The open connection, or one attempt to open it. Raises BusDown."""
@@ -46,7 +49,7 @@ class Link:
                 )
             except FAILURES as error:
                 raise BusDown(f"{self.name}: cannot connect: {type(error).__name__}: {error}") from error
-            self._attempt = 0
+            self._opened_s = time.monotonic()
             return self._connection
 
     async def channel(self, *, confirms: bool = False) -> AbstractChannel:
@@ -55,7 +58,7 @@ class Link:
         try:
             channel = connection.channel(publisher_confirms=confirms, on_return_raises=confirms)
             await asyncio.wait_for(channel.initialize(), CONNECT_S_MAX)
-        except FAILURES as error:
+        except Exception as error:  # aiormq raises a bare Exception where the connection breaks between two calls
             await self.drop()
             raise BusDown(f"{self.name}: cannot open a channel: {type(error).__name__}: {error}") from error
         return channel
@@ -70,7 +73,11 @@ class Link:
                 log.debug("%s: closing a broken connection", self.name)
 
     async def pause(self, error: BaseException) -> None:
-        """Wait before the next attempt; the first of a row is logged with its reason."""
+        """Wait before the next attempt; the first of a row is logged with its reason. A connection that was opened and
+        failed at once is of the row: a broker that starts takes connections before it has its queues."""
+        if time.monotonic() - self._opened_s > STEADY_S:
+            self._attempt = 0
+            self._opened_s = float("inf")
         if self._attempt == 0:
             log.warning("%s: %s; trying again", self.name, error)
         self.counts.reconnects += 1

@@ -15,12 +15,14 @@ from aio_pika.abc import AbstractChannel, AbstractExchange
 from aiormq.abc import AbstractChannel as WireChannel
 from aiormq.abc import ChannelFrame
 
+from feeds.bus.amqp.confirms import ConfirmTap
 from feeds.bus.amqp.frames import PublishEncoder
 from feeds.bus.amqp.link import FAILURES, Link
 from feeds.bus.base import OUTBOX_BYTES_MAX, BusDown, Outgoing
 
 WINDOW_MESSAGES = 256  # unconfirmed at the broker; past it the sender waits for confirms
 CONFIRM_S_MAX = 15.0  # a broker that is blocked (alarm) or stopped longer than this is reconnected to
+LOOK_S = 1.0
 WRITER_BUSY_S = 0.001
 
 Declare = Callable[[AbstractChannel], Awaitable[AbstractExchange]]
@@ -39,13 +41,14 @@ class AmqpOutbox:
         self._persistent = persistent
         self._mandatory = mandatory
         self._unsent: deque[Item] = deque()
-        self._sent: deque[tuple[Item, asyncio.Future[object]]] = deque()
+        self._sent: deque[Item] = deque()
+        self._moved_ns = 0  # when the oldest of them became it
         self._encoder: PublishEncoder | None = None
         self._wire: WireChannel | None = None
         self._later: asyncio.TimerHandle | None = None
         self._number = 0
-        self._put = asyncio.Event()
         self._confirmed = asyncio.Event()
+        self._refusal: asyncio.Future[str] | None = None
         self.backlog_bytes = 0
         self._put_count = 0
         self._confirmed_count = 0
@@ -58,7 +61,6 @@ class AmqpOutbox:
         self._put_count += 1
         self._unsent.append((message, on_confirmed))
         self._send_ready()
-        self._put.set()
 
     async def drained(self) -> None:
         until = self._put_count  # what is put meanwhile is not waited for: under load the outbox is never empty
@@ -81,102 +83,93 @@ class AmqpOutbox:
     async def _run(self) -> None:
         while True:
             try:
-                channel = await self._link.channel(confirms=True)
-                exchange = (await self._declare(channel)).name
-                wire = await channel.get_underlay_channel()
-                self._encoder = PublishEncoder(
-                    exchange,
-                    wire.number,
-                    persistent=self._persistent,
-                    mandatory=self._mandatory,
-                    body_bytes_max=wire.max_content_size,
-                )
-                self._wire = wire
-                self._send_ready()
-                await self._confirm()
+                await self._publish_on(await self._link.channel(confirms=True))
             except (*FAILURES, BusDown) as error:
                 self._wire = None
                 self._take_back()
                 await self._link.drop()
                 await self._link.pause(error)
 
+    async def _publish_on(self, channel: AbstractChannel) -> None:
+        """Send on `channel` until it fails, which raises."""
+        exchange = (await self._declare(channel)).name
+        wire = await channel.get_underlay_channel()
+        self._encoder = PublishEncoder(
+            exchange,
+            wire.number,
+            persistent=self._persistent,
+            mandatory=self._mandatory,
+            body_bytes_max=wire.max_content_size,
+        )
+        failure: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+        def refused(reason: str) -> None:
+            if not failure.done():
+                failure.set_result(reason)
+
+        def confirmed(more: int) -> None:
+            if self._wire is wire:  # what an older channel still says is of the past
+                self._take_confirms(more)
+
+        wire.frames = ConfirmTap(wire.frames, confirmed, refused)  # type: ignore[assignment]
+        channel.close_callbacks.add(lambda _channel, why: refused(f"channel closed: {type(why).__name__}: {why}"))
+        self._wire, self._moved_ns = wire, monotonic_ns()
+        self._send_ready()
+        while not failure.done():
+            if wire.is_closed:  # before the callback was in place
+                refused("channel closed")
+            await asyncio.wait({failure}, timeout=LOOK_S)
+            if self._sent and monotonic_ns() - self._moved_ns > CONFIRM_S_MAX * 1e9:
+                refused(f"no confirmation for {CONFIRM_S_MAX:.0f} s")
+        reason = failure.result()
+        if self._sent:
+            self._link.counts.refused += 1
+            kind, reasons = reason.partition(":")[0], self._link.counts.reasons
+            reasons[kind] = reasons.get(kind, 0) + 1
+        raise BusDown(f"{self._link.name}: {reason}")
+
+    def _take_confirms(self, more: int) -> None:
+        """The oldest `more` of what was sent are safe at the broker."""
+        now, counts = monotonic_ns(), self._link.counts
+        counts.blocked_ns += now - self._moved_ns
+        counts.confirmed += more
+        self._moved_ns = now
+        self._confirmed_count += more
+        for _ in range(more):
+            message, on_confirmed = self._sent.popleft()
+            self.backlog_bytes -= len(message.body)
+            if on_confirmed is not None:
+                on_confirmed()
+        self._send_ready()
+        self._confirmed.set()
+
     def _take_back(self) -> None:
         """Everything sent and not confirmed goes to the front again, in order."""
-        while self._sent:
-            item, confirmed = self._sent.pop()
-            confirmed.add_done_callback(_forget)
-            confirmed.cancel()
-            self._unsent.appendleft(item)
-            self._link.counts.resent += 1
+        self._link.counts.resent += len(self._sent)
+        self._unsent.extendleft(reversed(self._sent))
+        self._sent.clear()
 
     def _send_ready(self) -> None:
         """Publish what the window has room for. The frames go to the connection's writer in this order."""
-        wire = self._wire
-        if wire is None or self._encoder is None:
+        wire, encoder = self._wire, self._encoder
+        if wire is None or encoder is None or wire.is_closed:
             return
+        if not self._sent:
+            self._moved_ns = monotonic_ns()
         while self._unsent and len(self._sent) < WINDOW_MESSAGES:
             if wire.write_queue.full():  # of the connection's writer, a few frames: it takes them a moment later
                 if self._later is None:
                     self._later = asyncio.get_running_loop().call_later(WRITER_BUSY_S, self._send_later)
                 return
             item = self._unsent.popleft()
-            self._sent.append((item, self._publish(wire, self._encoder, item[0])))
+            self._sent.append(item)
+            message = item[0]
+            self._number += 1
+            frames = encoder.encode(self._key(message), f"{self._number:x}", headers=message.headers, body=message.body)
+            # aiormq's basic_publish without its task, lock, future and frame objects: docs/decisions/0009.
+            wire.write_queue.put_nowait(ChannelFrame(frames, should_close=False))
             self._link.counts.published += 1
 
     def _send_later(self) -> None:
         self._later = None
         self._send_ready()
-
-    def _publish(self, wire: WireChannel, encoder: PublishEncoder, message: Outgoing) -> asyncio.Future[object]:
-        """aiormq's basic_publish without its task, lock and frame objects: docs/decisions/0009."""
-        self._number += 1
-        message_id = f"{self._number:x}"
-        if wire.is_closed:
-            confirmed: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-            confirmed.set_exception(BusDown(f"{self._link.name}: the channel is closed"))
-            confirmed.exception()  # read here: when the outbox is closed first, nobody else does
-            return confirmed
-        frames = encoder.encode(self._key(message), message_id, headers=message.headers, body=message.body)
-        wire.delivery_tag += 1
-        confirmed = wire.create_future()
-        wire.confirmations[wire.delivery_tag] = confirmed
-        if self._mandatory:  # a return names the message, not the tag
-            wire.message_id_delivery_tag[message_id] = wire.delivery_tag
-            confirmed.add_done_callback(lambda _: wire.message_id_delivery_tag.pop(message_id, None))
-        wire.write_queue.put_nowait(ChannelFrame(frames, should_close=False))
-        return confirmed
-
-    async def _confirm(self) -> None:
-        counts = self._link.counts
-        while True:
-            if not self._sent:
-                self._put.clear()
-                await self._put.wait()
-                continue
-            (message, on_confirmed), confirmed = self._sent[0]
-            try:
-                if not confirmed.done():
-                    started = monotonic_ns()
-                    async with asyncio.timeout(CONFIRM_S_MAX):
-                        await asyncio.shield(confirmed)
-                    counts.blocked_ns += monotonic_ns() - started
-                confirmed.result()
-            except FAILURES as error:
-                counts.refused += 1
-                reason = type(error).__name__
-                counts.reasons[reason] = counts.reasons.get(reason, 0) + 1
-                raise
-            self._sent.popleft()
-            self.backlog_bytes -= len(message.body)
-            self._confirmed_count += 1
-            counts.confirmed += 1
-            self._send_ready()
-            self._confirmed.set()
-            if on_confirmed is not None:
-                on_confirmed()
-
-
-def _forget(confirmed: asyncio.Future[object]) -> None:
-    """The outcome of a publish that will be repeated anyway."""
-    if not confirmed.cancelled():
-        confirmed.exception()
