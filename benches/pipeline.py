@@ -20,7 +20,9 @@ from pathlib import Path
 
 import psutil
 
+from benches.chart import bars
 from benches.conservation import Conservation
+from benches.sink import BOUNDS
 from feeds.parser.latency import quantile_ms
 from testbed.ports import free_base_port
 from testbed.rabbitmq import PrivateRabbitMQ
@@ -49,7 +51,8 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one run showed. `drained_s`: how long after the last datagram the last record came."""
+    """What one run showed. `drained_s`: how long after the last datagram the last record came; `seconds`: p50, p99 and
+    p99.9 (ms) of each second."""
 
     plan: Plan
     counts: Conservation
@@ -57,6 +60,7 @@ class Measured:
     elapsed_s: float
     drained_s: float
     latency: list[int]
+    seconds: list[tuple[float, float, float]]
     messages: int
     cores: dict[str, float]
 
@@ -168,6 +172,7 @@ def _measure(
         elapsed_s=sent["elapsed_s"],
         drained_s=max(0.0, drained_at - ended),
         latency=sink["latency"],
+        seconds=[tuple(sink["seconds"][second]) for second in sorted(sink["seconds"], key=int)],
         messages=sink["messages"],
         cores=cores,
     )
@@ -181,8 +186,10 @@ def _print(measured: Measured) -> None:
     )
     print(counts.line())
     shares = (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999))
-    latency = ", ".join(f"{name} {quantile_ms(measured.latency, share):.2f} ms" for name, share in shares)
+    latency = ", ".join(f"{name} {quantile_ms(measured.latency, share, BOUNDS):.2f} ms" for name, share in shares)
     print(f"latency, kernel timestamp to PARSED publish, {sum(measured.latency):,} records: {latency}")
+    for name, column in zip(("p50", "p99"), zip(*measured.seconds, strict=True), strict=False):
+        print(f"  {name} by second {bars(column)} up to {max(column):.1f} ms")
     print(
         f"PARSED messages {measured.messages:,}: {sum(measured.latency) / max(1, measured.messages):.0f} records each"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections import deque
+from collections.abc import Sequence
 
 # Upper bounds in ns: 100 µs to 60 s, about 25 % apart.
 BOUNDS = tuple(int(100_000 * 1.25**step) for step in range(61))
@@ -36,7 +37,7 @@ class Latency:
         return [sum(column) for column in zip(*rows, strict=True)] if rows else [0] * (len(BOUNDS) + 1)
 
 
-def quantile_ms(counts: list[int], share: float) -> float | None:
+def quantile_ms(counts: Sequence[int], share: float, bounds: Sequence[int] = BOUNDS) -> float | None:
     """The bound below which `share` of the counts lie, in ms; None without counts."""
     total = sum(counts)
     if not total:
@@ -45,5 +46,5 @@ def quantile_ms(counts: list[int], share: float) -> float | None:
     for at, count in enumerate(counts):
         running += count
         if running >= wanted:
-            return BOUNDS[min(at, len(BOUNDS) - 1)] / 1e6
+            return bounds[min(at, len(bounds) - 1)] / 1e6
     return None
