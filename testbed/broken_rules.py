@@ -11,10 +11,11 @@ from typing import Any
 
 from feeds.bus.amqp.outbox import AmqpOutbox
 from feeds.bus.base import Delivery, Outgoing
-from feeds.capture import colocated, publisher
+from feeds.capture import colocated, cursor_keeper
 from feeds.capture.colocated import ColocatedFeed
+from feeds.capture.cursor import Cursor
+from feeds.capture.cursor_keeper import CursorKeeper
 from feeds.capture.going_back import GoingBack
-from feeds.capture.publisher import FeedPublisher
 from feeds.capture.raw_log import RawLog
 from feeds.capture.raw_stage import RawMessage
 from feeds.parser.context import Context
@@ -64,10 +65,10 @@ def acknowledge_first() -> None:
 def no_cursor() -> None:
     """The publisher never saves its cursor: after a restart it begins at the journal's start with a new arbitration."""
 
-    def save(_publisher: FeedPublisher) -> None:
+    def offer(_keeper: CursorKeeper, _cursor: Cursor) -> None:
         """Nothing is kept."""
 
-    FeedPublisher._save = save  # type: ignore[method-assign]
+    CursorKeeper.offer = offer  # type: ignore[method-assign]
 
 
 def cursor_before_confirm() -> None:
@@ -80,7 +81,7 @@ def cursor_before_confirm() -> None:
         await real(outbox, message, None)
 
     AmqpOutbox.put = put  # type: ignore[method-assign]
-    publisher.CURSOR_INTERVAL_NS = 0
+    cursor_keeper.INTERVAL_NS = 0
 
 
 def no_raw_log() -> None:
