@@ -109,10 +109,11 @@ class Arbiter:
         for stream in self.by_name.values():
             stream.change_epoch()
 
-    def forget_streams(self) -> None:
-        """The streams are numbered anew and we do not know from where: any number is the next one."""
-        self.streams.clear()
-        self.by_name.clear()
+    def forget_streams(self, before_ns: int) -> None:
+        """Numbers began anew at `before_ns` and we did not see it: of a stream that has had no message since any
+        number is the next one."""
+        self.by_name = {name: stream for name, stream in self.by_name.items() if stream.last_rx_ns >= before_ns}
+        self.streams = {key: stream for key, stream in self.streams.items() if stream.last_rx_ns >= before_ns}
 
     def oldest_waiting(self) -> int | None:
         """The lowest capture_seq that waits in a reorder buffer."""

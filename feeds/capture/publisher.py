@@ -83,6 +83,7 @@ class FeedPublisher:
         self.confirmed = 0
         self.linger_ns = 0
         self.direct: ColocatedFeed | None = None  # the parsers in this process
+        self.pairing: Pairing | None = None  # one of a hot-hot pair
         self._outbox: Outbox | None = None
         self._flushed_ns = 0
         self._per_ms = 0.0
@@ -226,6 +227,8 @@ class FeedPublisher:
     async def _flush(self) -> None:
         """Publish everything released; the cursor of this moment becomes good when the last of it is confirmed."""
         assert self._outbox is not None
+        if self.pairing is not None:
+            await self.pairing.announce(self)
         now = time.time_ns()
         messages = self.stage.drain()
         count = self.stage.drained_messages
@@ -301,7 +304,7 @@ class PublisherWorker:
         """Be one of a hot-hot pair: the publishers say how far they are, and agree on the epoch."""
         self.pairing = Pairing(self.bus)
         for publisher in self.publishers:
-            publisher.stage.paired = True
+            publisher.pairing, publisher.stage.paired = self.pairing, True
 
     async def run(self, stop: asyncio.Event) -> None:
         await self.bus.open()
@@ -312,7 +315,7 @@ class PublisherWorker:
                 group.create_task(publisher.run(stop), name=f"publish {publisher.feed.name}")
 
             def add(publisher: FeedPublisher) -> None:
-                publisher.stage.paired = self.pairing is not None
+                publisher.pairing, publisher.stage.paired = self.pairing, self.pairing is not None
                 if self.joined is not None:
                     self.joined(publisher)
                 self.publishers.append(publisher)

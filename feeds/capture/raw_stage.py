@@ -63,15 +63,17 @@ class RawStage:
         self._controls = 0
         self.paired = False  # one of a hot-hot pair: says how far it is, see _mark
         self._marked: dict[tuple[str, str], int] = {}
-        self.partner_epoch = (0, 0)  # of the pair; and from when on what is received is of it, see follow
+        self.epoch_began_ns = 0  # 0: before this run
+        self.partner_epoch = (0, 0, 0)  # see follow
         self.monitor: FeedMonitor | None = None  # live only: states follow the clock, a replay's would tell nothing
 
     def push(self, block: Block) -> None:
         """Take the next journal block."""
         if block.epoch > self.journal_epoch:  # a lower one is a clock that went back, not a session
             self._new_session(block.epoch)
+            self.epoch_began_ns = block.entries[0][0] if block.entries else 0
         if block.entries:
-            epoch, since_ns = self.partner_epoch
+            epoch, _, since_ns = self.partner_epoch
             if epoch > self.epoch and block.entries[0][0] >= since_ns:
                 self.adopt(epoch)
             self._rx_ns = block.entries[-1][0]
@@ -163,6 +165,7 @@ class RawStage:
     def _on_reset(self) -> None:
         self._flush_before_epoch()
         self.epoch += 1
+        self.epoch_began_ns = self._rx_ns
         if self.monitor is not None:
             self.monitor.reset(self.epoch, self._rx_ns)
 
@@ -174,18 +177,21 @@ class RawStage:
         if self.monitor is not None:
             self.monitor.late_start(f"{market}.{stream}", sequence, self._rx_ns)
 
-    def follow(self, epoch: int, since_ns: int) -> None:
-        """The other publisher of the pair is in `epoch`. What we receive from `since_ns` on is of it too, unless we see
-        the reset ourselves before: the first of it already counts, for the other may be killed at any moment."""
-        self.partner_epoch = (epoch, since_ns)
+    def follow(self, epoch: int, began_ns: int, since_ns: int) -> None:
+        """The other publisher of the pair is in `epoch`, which began at `began_ns`. What we receive from `since_ns` on
+        is of it too, unless we see the reset ourselves before: the first of it already counts, for the other may be
+        killed at any moment."""
+        self.partner_epoch = (epoch, began_ns, since_ns)
 
     def adopt(self, epoch: int) -> None:
-        """Go on under the epoch of the other publisher of the pair, which saw a reset that we did not. How far the
-        streams were says nothing in it: as a mark it would make look old what the other brings."""
+        """Go on under the epoch of the other publisher of the pair, which saw a reset that we did not. How far streams
+        were before it says nothing in it: as a mark it would make look old what the other brings."""
         if epoch > self.epoch:
             self.arbiter.finish()  # what waits came under the epoch of before
             self._flush_before_epoch()
-            self.arbiter.forget_streams()
+            if epoch == self.partner_epoch[0]:
+                self.epoch_began_ns = self.partner_epoch[1]
+                self.arbiter.forget_streams(self.epoch_began_ns)
             self.epoch = epoch
 
     def _flush_before_epoch(self) -> None:

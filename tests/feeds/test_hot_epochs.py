@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from feeds.bus.base import Outgoing
 from feeds.bus.memory import MemoryBus
 from feeds.capture.pairing import Pairing, epoch_key
 from feeds.capture.publisher import FeedPublisher, PublisherWorker
@@ -108,6 +109,31 @@ async def test_one_that_is_started_behind_is_in_the_epoch_from_its_first_message
             assert second.stage.epoch == epoch
         writer.close()
         assert pairing.adopted == 0
+
+
+async def test_the_bus_knows_an_epoch_before_its_first_message_goes_out(tmp_path: Path) -> None:
+    """A publisher that is killed between the two would leave its partner behind the parsers for good."""
+    async with publishers(tmp_path, "a") as (bus, (first,)):
+        kept: list[bytes | None] = []
+
+        class Watched:
+            backlog_bytes = 0
+
+            async def put(self, _message: Outgoing, _on_confirmed: Callable[[], None] | None = None) -> None:
+                kept.append(await bus.retained(epoch_key("KRX")))
+
+        first._outbox = Watched()
+        worker = PublisherWorker(bus, [first])
+        worker.pair()
+        receive(first, tmp_path / "a", 1, 2)
+        await first._flush()
+        assert kept == [b"%d %d" % (EPOCH, T0_NS + 1)] * len(kept) != []
+        kept.clear()
+        receive(first, tmp_path / "a", 3)
+        first.stage._on_reset()
+        receive(first, tmp_path / "a", 4)
+        await first._flush()
+        assert kept == [b"%d %d" % (EPOCH + 1, T0_NS + 3)] * len(kept) != []
 
 
 async def test_nothing_is_said_before_something_was_received(tmp_path: Path) -> None:

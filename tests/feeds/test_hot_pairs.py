@@ -261,7 +261,7 @@ def test_the_marks_of_one_that_takes_an_epoch_hide_nothing_of_its_partner() -> N
     hosts, parsers, passed, coming = with_a_reset(missed=200)
     for n, data in enumerate(coming):
         if n == 50:
-            hosts[1].stage.adopt(EPOCH + 1)
+            hosts[1].stage.follow(EPOCH + 1, T0_NS + 6_000 * MS, T0_NS + 6_000 * MS)
         for host in hosts:
             parsers.take(host.take(data, 6_200 + n))
     for host in hosts:
@@ -281,7 +281,7 @@ def test_one_that_comes_back_after_a_reset_carries_on_alone_from_its_first_messa
     second = Host("b2")
     second.capture_seq = killed.capture_seq
     second.stage.restore(killed.stage.state())
-    second.stage.follow(EPOCH + 1, T0_NS + 8_000 * MS)
+    second.stage.follow(EPOCH + 1, T0_NS + 6_000 * MS, T0_NS + 8_000 * MS)
     parsers.take(first.take(coming[0], 60_000))
     if goes_back:
         second.take(coming[0], 60_000)  # was published and lost
@@ -302,10 +302,22 @@ def test_what_was_received_around_a_reset_is_not_yet_of_its_epoch() -> None:
     """The one that sees the reset a moment after its partner counts it once."""
     host = Host("b")
     host.take(trade(9), 0)
-    host.stage.follow(EPOCH + 1, T0_NS + 2_000 * MS)
+    host.stage.follow(EPOCH + 1, T0_NS, T0_NS + 2_000 * MS)
     host.take(trade(10), 1_998)
     assert host.stage.epoch == EPOCH
     host.take(with_sum(trade(1).replace(b"02:15:00.123", b"02:15:07.123")), 1_999)
     assert host.stage.epoch == EPOCH + 1
     host.take(trade(2), 2_000)
     assert host.stage.epoch == EPOCH + 1
+
+
+def test_one_that_only_counted_a_reset_less_sees_the_next_one_itself() -> None:
+    """Its streams are where its partner's are: it was not there yet when the epoch before began."""
+    host = Host("b")
+    host.take(trade(1), 1)
+    host.take(trade(2), 2)
+    host.stage.follow(EPOCH + 1, T0_NS + MS, T0_NS + 1_000 * MS)
+    host.take(trade(3), 3)
+    host.stage.adopt(EPOCH + 1)
+    host.take(with_sum(trade(1).replace(b"02:15:00.123", b"02:15:07.123")), 900)
+    assert host.stage.epoch == EPOCH + 2
