@@ -26,6 +26,7 @@ WINDOW_S = 900  # from a count's first failure on; then it begins anew
 PAIR_FAILURES_MAX = 5
 ADDRESS_FAILURES_MAX = 50
 ACCOUNT_FAILURES_MAX = 200
+SAID_EVERY_S = 60  # that the cache is away
 LOGINS = Counter("mdds_portal_logins_total", "Logins of operators, by outcome.", ["outcome"])
 
 # Of this process, for when the cache is away. At 10,000 counts the oldest third goes: those are then forgiven.
@@ -119,4 +120,6 @@ def _one_more(counts: BaseCache, name: str) -> int:
 
 
 def _away(error: Exception) -> None:
+    if not _own.add("said", True, SAID_EVERY_S):
+        return
     log.warning("the cache is away, this process counts failed logins by itself: %s: %s", type(error).__name__, error)

@@ -83,7 +83,9 @@ async def ten_thousand_subscribes(gateway: GatewayProcess) -> None:
     assert 50 <= len(served) <= 10 * (answered_s + 7)
     assert 90 <= len(refused) <= 101
     assert {(one["code"], one["retry_after_ms"]) for one in refused} == {("RATE_LIMIT", 1000)}
-    assert [one["id"] for one in [*served, *refused]] == list(range(len(served) + len(refused)))
+    # Each is answered once, in order; where answering takes long, some more are served between the refusals.
+    answered = [one["id"] for one in greedy.controls if one["t"] in ("sub", "error")]
+    assert answered == list(range(len(served) + len(refused)))
     assert client.close_code == 4102
     assert client.reason["code"] == "RATE_LIMIT"
     assert stats["lag_ms_max"] < LOOP_LAG_MS_MAX
