@@ -107,6 +107,7 @@ class Player:
         self._sent_before = self._staged = order.resume.messages_sent if order.resume else 0
         self._current_ns = order.from_ns
         self._beat_at_ns = 0
+        self._past_end = False  # the stage has seen what lies behind the range
 
     async def run(self) -> str:
         """Play to the end: `completed`; or `stopped`, because the ledger said so. BusAway, OSError: it failed."""
@@ -162,13 +163,16 @@ class Player:
             await self._publish(self._stage.drain())
             if rx_ns < order.to_ns:
                 self._current_ns = max(self._current_ns, rx_ns)
+            else:
+                self._past_end = True
             start = end
             await self._beat()
         return bool(entries) and entries[0][0] >= order.to_ns + POSTROLL_NS
 
     def _remember(self, position: Position) -> None:
-        """Make `position` the checkpoint when nothing before it waits in the stage."""
-        if self._stage.arbiter.oldest_waiting() is None:
+        """Make `position` the checkpoint when nothing before it waits in the stage. Not behind the end of the range: a
+        job that goes on from there would never send what the stage has taken in already."""
+        if self._stage.arbiter.oldest_waiting() is None and not self._past_end:
             checkpoint = Checkpoint(
                 segment=position.segment,
                 offset=position.offset,

@@ -131,3 +131,35 @@ def test_a_pause_holds_it_and_a_seek_goes_back_in_a_new_epoch(system: System, cl
         row for row in expected(system.data_dir, "trade") if int(str(row[0])) >= low_ns
     ]
     assert [one["n"] for one in after] == list(range(1, len(after) + 1))
+
+
+def test_after_a_pause_it_goes_on_where_it_was(system: System, client: ClientConnection) -> None:
+    reply = ask(client, op="replay", id=1, ch="trade", symbols=[SYMBOL], speed=20, **RANGE)
+    records: list[dict[str, Any]] = []
+    while not records:
+        frame = json.loads(client.recv(WAIT_S))
+        records += frame if isinstance(frame, list) else []
+    for number, do in enumerate(("pause", "resume"), start=2):
+        client.send(json.dumps({"op": "ctl", "id": number, "sid": reply["sid"], "do": do}))
+    rest, end = until_end(client)
+    records += rest
+    assert end["state"] == "completed"
+    assert [(one["rx"], one["q"]) for one in records] == expected(system.data_dir, "trade")
+    assert [one["n"] for one in records] == list(range(1, len(records) + 1))
+
+
+def test_a_cancel_ends_it_at_once_and_its_job(system: System, client: ClientConnection) -> None:
+    reply = ask(client, op="replay", id=1, ch="trade", symbols=[SYMBOL], speed=20, **RANGE)
+    while not isinstance(json.loads(client.recv(WAIT_S)), list):
+        pass
+    assert ask(client, op="ctl", id=2, sid=reply["sid"], do="cancel")["do"] == "cancel"
+    assert ask(client, op="list", id=3)["subscriptions"] == []
+    assert ask(client, op="ctl", id=4, sid=reply["sid"], do="resume")["code"] == "NOT_SUBSCRIBED"
+    asked = f"from replay.models import ReplayJob; print(ReplayJob.objects.get(pk={reply['origin'][7:]}).state)"
+    deadline = time.monotonic() + WAIT_S
+    while (state := system.manage("shell", "-v0", "-c", asked).strip()) != "cancelled":
+        assert time.monotonic() < deadline, state
+    client.send('{"op":"ping","id":5}')
+    while (frame := json.loads(client.recv(WAIT_S)))["t"] == "hb":
+        pass
+    assert frame["t"] == "pong", "nothing of it after the cancel"

@@ -145,6 +145,17 @@ async def test_a_killed_player_is_taken_up_at_its_checkpoint_with_nothing_missin
             assert numbers == list(range(1, len(numbers) + 1))
 
 
+@pytest.mark.parametrize("first_end_s", [1.234, 4, 6.5])
+async def test_a_job_that_goes_on_behind_its_end_leaves_nothing_out(journal: Path, first_end_s: float) -> None:
+    """`then: live`: the same job is played on to a later end."""
+    first, second = Stand(journal), Stand(journal)
+    assert await first.play(0, first_end_s) == COMPLETED
+    progress = first.ledger.reports[-1]
+    resume = Checkpoint.from_json(progress.checkpoint.as_json()) if progress.checkpoint else None
+    assert await second.play(0, 8, resume=resume) == COMPLETED
+    assert sorted(set(first.bus.sequences() + second.bus.sequences())) == list(range(1, 801))
+
+
 async def test_a_later_stop_leaves_a_later_checkpoint(journal: Path) -> None:
     stand = Stand(journal, stop_after=16)
     await stand.play(0, 10, speed=1)
