@@ -78,6 +78,13 @@ def succeeded(sender: object, request: HttpRequest | None, user: Any, **_: objec
         _away(error)
 
 
+def forgive(username: str, address: str) -> None:
+    """Forget the failures of the account, of the address and of both, for an administrator (docs/runbook.md)."""
+    for name, _failures_max in _names(username, address):
+        _own.delete(name)
+        cache.delete(name)
+
+
 def _names(username: str, address: str) -> list[tuple[str, int]]:
     """Names of the counts, by digest: an account's name is anything that somebody typed."""
     account = hashlib.sha256(username.strip().casefold().encode("utf-8", "replace")).hexdigest()[:32]
