@@ -68,8 +68,10 @@ class Follower:
             if row["ep"] != self.epoch or row["n"] != self.n + 1:
                 raise Gap(row["n"])
             self.n += 1
+            # "A further board's first record may be a delta: to a book without levels."
+            board = self.boards.setdefault(row["bd"], {"b": {}, "a": {}})
             for side in "ba":
-                levels = self.boards[row["bd"]][side]
+                levels = board[side]
                 seen = [price for price, _ in row[side]]  # type: ignore[attr-defined]
                 assert len(seen) == len(set(seen)), "a price stands twice in a side"
                 for price, quantity in row[side]:  # type: ignore[attr-defined]

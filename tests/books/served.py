@@ -65,13 +65,20 @@ class MergedReader(Reader):
     def __init__(self, *, depth: int) -> None:
         super().__init__(depth=depth)
         self.books: dict[BookName, Book] = {}
+        self.heard: dict[str, list[BookUpdate]] = {}  # by symbol: a book is kept from all boards' records
 
     def take(self, row: Row) -> None:
         symbol = str(row["s"])
-        self.books.setdefault((symbol, row["bd"]), Book(symbol, board=str(row["bd"])))
+        update = BookUpdate({**row, **_whole(row, "n", "pn", "crc", "rx")}, "")
+        heard = self.heard.setdefault(symbol, [])
+        if (symbol, row["bd"]) not in self.books:
+            book = self.books[symbol, row["bd"]] = Book(symbol, board=str(row["bd"]))
+            for before in heard:
+                book.apply(before)
+        heard.append(update)
         for (other, _), book in self.books.items():
             if other == symbol:
-                book.apply(BookUpdate({**row, "n": int(str(row["n"]))} | _whole(row, "pn", "crc"), ""))
+                book.apply(update)
 
     def side(self, name: BookName, side: str) -> Levels:
         book = self.books[name]
@@ -94,7 +101,7 @@ class Served:
         self.readers: list[Reader] = []
         self.latest: dict[BookName, Row] = {}
         self.changed: set[BookName] = set()
-        self.images = self.market_orders = self.sampled = self._datagrams = 0
+        self.images = self.sampled = self._datagrams = 0
 
     def join(self, reader: Reader, *, conflate_ms: int = 0) -> None:
         """From here on; what is known already it gets as snapshots."""
@@ -119,7 +126,6 @@ class Served:
                     self.latest[str(row["s"]), row["bd"]] = row
                     self.changed.add((str(row["s"]), row["bd"]))
                     self.images += 1
-                    self.market_orders += b'"b":[[0' in record.encode()
                 lines.append(record.encode())
         self.layer.publish(b"\n".join(lines))
         self.now_ns += 1_000_000_000  # every conflation bucket ends
