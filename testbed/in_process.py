@@ -214,6 +214,11 @@ class InProcessPath:
         publisher: Any = self.workers["publisher"]
         return bool(publisher.publishers[0].at_tail())
 
+    def waits_for_nothing(self) -> bool:
+        """Whether no stream waits for a hole or for its beginning."""
+        publisher: Any = self.workers["publisher"]
+        return publisher.publishers[0].stage.arbiter.oldest_waiting() is None
+
     def all_published(self) -> bool:
         """Whether nothing that the publisher has read waits in it."""
         publisher: Any = self.workers["publisher"]
@@ -234,7 +239,7 @@ class InProcessPath:
         def still() -> bool:
             nonlocal last, still_since
             one = publisher.publishers[0]
-            waits = not self.at_tail() or one.stage.arbiter.oldest_waiting() is not None
+            waits = not (self.at_tail() and self.waits_for_nothing())
             now = (waits, one.published, parser.counts.records)
             if now != last:
                 last, still_since = now, time.monotonic()

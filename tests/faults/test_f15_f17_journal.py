@@ -5,15 +5,24 @@ What the damage took is a loss like any other: it is announced as exactly those 
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from feeds.blocks import Block, encode_block
 from testbed.evidence import Evidence, published_gaps, violations
 from testbed.in_process import InProcessPath, blocks_in
-from testbed.invariants.identity import identity_of
+from testbed.invariants.arbitration import numbers_of
+from testbed.invariants.identity import Identity, identity_of
 from tests.faults.conftest import records
 
 SMALL_BYTES = 40_000  # a segment of about 40 blocks
+
+
+def one_moment(path: InProcessPath) -> None:
+    """The exchange's clock stands still, so it sends no W: they are a stream of their own and would pass older books
+    that wait behind a hole."""
+    now_ns = time.time_ns()
+    path.exchange_clock = lambda: now_ns
 
 
 def size_of(block: Block) -> int:
@@ -25,15 +34,26 @@ def missing(found: Evidence) -> set[tuple[str, str, int]]:
     return {(*stream, n) for stream, numbers in published_gaps(records(found)).items() for n in numbers}
 
 
-def numbers_of(blocks: list[Block]) -> set[tuple[str, str, int]]:
-    """Of the messages in these blocks that have one."""
-    found = [identity_of(data) for block in blocks for _, _, _, data in block.entries]
-    return {(i.market, i.stream, i.sequence) for i in found if i is not None and i.stream != "M1"}
+def announced(blocks: list[Block], found: Evidence) -> set[tuple[str, str, int]]:
+    """The numbers in these blocks that others of their stream stand before and after: a hole is between two."""
+    kept = numbers_of(identities([entry[3] for entry in found.journal]))
+    gone = numbers_of(identities([data for block in blocks for *_, data in block.entries]))
+    return {
+        (*stream, n)
+        for stream, numbers in gone.items()
+        for n in numbers
+        if stream in kept and min(kept[stream]) < n < max(kept[stream])
+    }
+
+
+def identities(messages: list[bytes]) -> list[Identity]:
+    return [found for data in messages if (found := identity_of(data)) is not None]
 
 
 async def test_f15_zeroed_end(tmp_path: Path, seed: int) -> None:
     """A power loss left zeros where the last blocks were; the next capture cuts them off and goes on behind."""
     async with InProcessPath(tmp_path / "run", seed=seed) as path:
+        one_moment(path)
         path.write(path.make(300))
         path.close_journal()
         path.write(path.make(40))
@@ -47,12 +67,13 @@ async def test_f15_zeroed_end(tmp_path: Path, seed: int) -> None:
         path.write(path.make(300))
         found = await path.settle()
     assert violations(path, found) == []
-    assert missing(found) == numbers_of(blocks[24:])
+    assert missing(found) == announced(blocks[24:], found) != set()
     assert last.stat().st_size == sum(map(size_of, blocks[:24]))
 
 
 async def test_f16_bit_flip_in_an_old_segment(tmp_path: Path, seed: int) -> None:
     async with InProcessPath(tmp_path / "run", seed=seed, segment_bytes=SMALL_BYTES) as path:
+        one_moment(path)
         path.write(path.make(300))
         old = path.segments()[-3]
         blocks = blocks_in(old)
@@ -65,13 +86,14 @@ async def test_f16_bit_flip_in_an_old_segment(tmp_path: Path, seed: int) -> None
         path.write(path.make(300))
         found = await path.settle()
     assert violations(path, found) == []
-    assert missing(found) == numbers_of(blocks[5:6])
+    assert missing(found) == announced(blocks[5:6], found)
     assert found.publisher["bad_bytes"] == size_of(blocks[5])
 
 
 async def test_f17_rotated_and_removed_under_the_publisher(tmp_path: Path, seed: int) -> None:
     """It reads what it has open to its end, steps over what is gone, and says what that was."""
     async with InProcessPath(tmp_path / "run", seed=seed, segment_bytes=SMALL_BYTES) as path:
+        one_moment(path)
         path.start("publisher", "parser")
         path.write(path.make(300))
         await path.until(path.at_tail, "all of it is read")
@@ -85,4 +107,4 @@ async def test_f17_rotated_and_removed_under_the_publisher(tmp_path: Path, seed:
         path.write(path.make(300))
         found = await path.settle()
     assert violations(path, found) == []
-    assert missing(found) == numbers_of(blocks)
+    assert missing(found) == announced(blocks, found) != set()
