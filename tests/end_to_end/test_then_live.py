@@ -22,6 +22,7 @@ BEFORE, AFTER = 25, 20  # records of a stream in the past that is played, and th
 WAIT_S = 90.0
 SETTINGS = [pytest.param("embedded"), pytest.param("distributed", marks=pytest.mark.services)]
 CHANNELS = ("trade", "depth")
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(params=SETTINGS)
