@@ -21,7 +21,7 @@ RESET_DISTANCE = 1_000  # a number this far below the expected one, sent later, 
 RESET_IDLE_NS = 5_000_000_000  # `34=1` after this silence is a restarted source
 
 Emit = Callable[[Entry, int, bytes], None]  # entry, capture_seq, key (empty when there is one partition)
-LateStart = Callable[[str, str, int], None]  # market, stream, its first number
+LateStart = Callable[[Sequencer, int], None]  # a stream, the receive time of its first message
 
 
 class Arbiter:
@@ -242,7 +242,7 @@ class Arbiter:
         stream.beginning = False
         stream.base = stream.expected
         if stream.expected > 1:
-            self.on_late_start(stream.market, stream.stream, stream.expected)
+            self.on_late_start(stream, stream.pending[stream.expected].rx_ns)
         for released in stream.release():
             self._release(released)
 

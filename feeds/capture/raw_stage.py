@@ -169,13 +169,15 @@ class RawStage:
         if self.monitor is not None:
             self.monitor.reset(self.epoch, self._rx_ns)
 
-    def _on_late_start(self, market: str, stream: str, sequence: int) -> None:
-        """A stream's first message has a number above 1: what came before it may have been sent, nobody knows."""
-        where: dict[str, object] = {"market": market, "stream": stream, "from": 1, "to": sequence - 1}
-        began = self.feed.calendar.began(self._rx_ns, market)
-        self._broadcast(FLAG_STATE, {"event": "late_start", **where, "began": began})
+    def _on_late_start(self, stream: Sequencer, rx_ns: int) -> None:
+        """A stream's first message has a number above 1: what came before it may have been sent, nobody knows. Said of
+        the time it came: a publisher that reads it again after a kill is to say the same."""
+        market = stream.market
+        where: dict[str, object] = {"market": market, "stream": stream.stream, "from": 1, "to": stream.expected - 1}
+        began = self.feed.calendar.began(rx_ns, market)
+        self._broadcast(FLAG_STATE, {"event": "late_start", **where, "began": began}, rx_ns)
         if self.monitor is not None:
-            self.monitor.late_start(f"{market}.{stream}", sequence, self._rx_ns)
+            self.monitor.late_start(f"{market}.{stream.stream}", stream.expected, rx_ns)
 
     def follow(self, epoch: int, began_ns: int, since_ns: int) -> None:
         """The other publisher of the pair is in `epoch`, which began at `began_ns`. What we receive from `since_ns` on
@@ -235,16 +237,17 @@ class RawStage:
         batch.entries = []
         batch.size = 0
 
-    def _broadcast(self, flag: int, value: object) -> None:
+    def _broadcast(self, flag: int, value: object, rx_ns: int = 0) -> None:
+        data = json.dumps(value, separators=(",", ":")).encode()
         for partition in range(len(self._batches)):
-            self._control(partition, flag, value)
+            self._control(partition, (rx_ns or self._rx_ns, 0, flag, data))
 
-    def _control(self, partition: int, flag: int, value: object) -> None:
+    def _control(self, partition: int, entry: Entry) -> None:
         batch = self._batches[partition]
         if not batch.entries:
             batch.first = self._capture_seq
         self._controls += 1
-        batch.entries.append((self._rx_ns, 0, flag, json.dumps(value, separators=(",", ":")).encode()))
+        batch.entries.append(entry)
         batch.last = self._capture_seq
         if len(batch.entries) >= BATCH_MESSAGES_MAX:
             self._close(partition, batch)

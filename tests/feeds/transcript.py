@@ -31,7 +31,9 @@ class Transcript:
             self._emit,
             on_gap=self._gap,
             on_reset=lambda: self.events.append(("reset",)),
-            on_late_start=lambda *start: self.late_starts.append(start),
+            on_late_start=lambda stream, _rx_ns: self.late_starts.append(
+                (stream.market, stream.stream, stream.expected)
+            ),
         )
         self.capture_seq = 1
 
