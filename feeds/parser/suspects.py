@@ -15,6 +15,7 @@ and when its (symbol, board) comes a second time, every symbol the exchange reco
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -32,7 +33,8 @@ IMAGES = {"depth": {"X", "W"}, "stats": {"X", "W"}, "trade": {"X"}, "expected": 
 WAITED_FOR = ("depth", "stats", "trade")
 SHARED_STREAM = "market"
 
-_SOURCE = re.compile(r',"q":([^,]*),"m":"([^"]*)","bd":(?:"([^"]*)"|null),"mt":"([^"]*)"')
+_TEXT = r'"((?:[^"\\]|\\.)*)"'  # a JSON string: whoever sends a quote in a BoardID has it escaped here
+_SOURCE = re.compile(rf',"q":[^,]*,"m":{_TEXT},"bd":(?:{_TEXT}|null),"mt":{_TEXT}')
 _QUANTITY = re.compile(r',"v":(\d+)')
 _TOTALS = re.compile(r',"vol":(\d+),"val":([^,}]+)')
 
@@ -103,7 +105,15 @@ Tables = tuple[Streams, Mapping[str, str], AllFigures, Streams]
 def source_of(body: str) -> Source:
     """Of a record's text from `,"q":` on."""
     match = _SOURCE.match(body)
-    return Source(match[2], match[3] or "", match[4], body) if match is not None else Source("", "", "", body)
+    if match is None:
+        return Source("", "", "", body)
+    market, board, msg_type = (_plain(text or "") for text in match.groups())
+    return Source(market, board, msg_type, body)
+
+
+def _plain(text: str) -> str:
+    """What stands between the quotes of a JSON string."""
+    return str(json.loads(f'"{text}"')) if "\\" in text else text
 
 
 @dataclass(slots=True)
