@@ -13,6 +13,7 @@ _django = get_asgi_application()  # loads the apps; what follows imports models
 
 from mdds_site.checks import refuse_to_start  # noqa: E402
 from mdds_site.gateway_http import gateway_http  # noqa: E402
+from mdds_site.proxies import behind  # noqa: E402
 from mdds_site.websocket_paths import WebSocketPaths  # noqa: E402
 from portal import routing as portal_routing  # noqa: E402
 from replay.session_port import DatabaseReplays  # noqa: E402
@@ -26,7 +27,8 @@ replays.install(DatabaseReplays(data_dir=settings.MDDS.data_dir, partitions=sett
 _stream = URLRouter(gateway_routing.websocket_urlpatterns)
 _live = AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(portal_routing.websocket_urlpatterns)))
 
-application = ProtocolTypeRouter(
-    {"http": _django, "websocket": WebSocketPaths({"/stream/": _stream, "/portal/": _live})}
+application = behind(
+    settings.MDDS.proxies,
+    ProtocolTypeRouter({"http": _django, "websocket": WebSocketPaths({"/stream/": _stream, "/portal/": _live})}),
 )
 gateway_application = ProtocolTypeRouter({"http": gateway_http, "websocket": WebSocketPaths({"/stream/": _stream})})

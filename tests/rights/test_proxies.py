@@ -10,6 +10,7 @@ import pytest
 from channels.layers import channel_layers
 
 from mdds_site.env import read_environment
+from mdds_site.proxies import behind as behind_proxies
 from tests.gateway.running import RunningGateway
 
 
@@ -45,6 +46,22 @@ def test_the_address_of_a_session(tmp_path: Path, proxies: tuple[str, ...], forw
         client = gateway.connect(headers={"X-Forwarded-For": forwarded})
         assert client.frame()["t"] == "welcome"
         assert [seat.session.address for seat in gateway.layer.seats.values()] == [address]
+
+
+@pytest.mark.parametrize(
+    ("proxies", "address"), [((), "127.0.0.1"), (("10.0.0.0/8",), "127.0.0.1"), (("127.0.0.0/8",), "203.0.113.7")]
+)
+async def test_the_address_of_a_request_to_the_portal(proxies: tuple[str, ...], address: str) -> None:
+    """By the site itself: daphne's own option would believe everybody."""
+    seen: list[str] = []
+
+    async def site(scope: dict[str, list[str]], _receive: object, _send: object) -> None:
+        seen.append(scope["client"][0])
+
+    scope = {"type": "http", "scheme": "http", "client": ["127.0.0.1", 4711]}
+    scope["headers"] = [(b"x-forwarded-for", b"203.0.113.7")]
+    await behind_proxies(proxies, site)(scope, None, None)
+    assert seen == [address]
 
 
 def test_what_the_environment_may_say() -> None:
