@@ -84,6 +84,7 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]
                 error = refused
         if error is not None:
             self._refuse(seat, error)
+            error = None  # its traceback holds this frame, which holds it
         self.layer.flush_seat(seat)
 
     async def websocket_receive(self, event: dict[str, Any]) -> None:
@@ -134,7 +135,7 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]
 
     def _take_seat(self, offer: Offer) -> Seat:
         extensions = self.scope.get("extensions") or {}
-        door = extensions.get(EXTENSION)
+        door = extensions.pop(EXTENSION, None)  # which holds the scope
         frames = PackedFrames if offer.subprotocol == protocol.SUBPROTOCOL_MSGPACK else JsonFrames
         sink: Sink
         if isinstance(door, GatewayProtocol):

@@ -93,6 +93,10 @@ class Began:
 Event = Resumed | Gap | Denied | Began
 
 
+def _may_nothing(_origin: str, _channel: str, _stream: Stream) -> int | None:
+    return None
+
+
 def _unheard(event: Event) -> None:
     """A member that nobody listens for."""
 
@@ -111,3 +115,8 @@ class Member:
     follows: dict[StreamName, Follow] = field(default_factory=dict)
     behind: dict[StreamName, Follow] = field(default_factory=dict)  # catching up or suspended
     wilds: list[Wild] = field(default_factory=list)
+
+    def let_go(self) -> None:
+        """Its session has ended: it may follow nothing."""
+        self.allows, self.heard = _may_nothing, _unheard
+        self.outbox.let_go()

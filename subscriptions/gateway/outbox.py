@@ -80,6 +80,11 @@ class Outbox:
         self._starts: list[bytes] = []  # SLOW_START, one per subscription; goes before what is still queued
         self._skips: dict[StreamName, SkippedRange] = {}
 
+    def let_go(self) -> None:
+        """Its session has ended: nobody is asked any more. Sessions, members and outboxes know each other, and what
+        forms no ring is freed at once: the collector looks at the old rarely."""
+        self.sid_of, self.on_lost = _sid_unknown, _nobody_restores
+
     def put_control(self, frame: bytes) -> None:
         frame = self.frames.control(frame)
         self._controls += 1

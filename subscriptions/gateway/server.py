@@ -47,6 +47,10 @@ class GatewayHttp(HttpToolsProtocol):
         self._in_time()
         super().on_headers_complete()
 
+    def handle_websocket_upgrade(self) -> None:
+        super().handle_websocket_upgrade()
+        self.parser = None  # it holds us; the WebSocket's protocol goes on alone
+
     def _in_time(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()

@@ -243,6 +243,7 @@ class Session:
         self.hub.remove_member(self.name)
         self.subscriptions.clear()
         self._taken.clear()
+        self.member.let_go()
 
     def sid_of(self, origin: str, key: bytes) -> int | None:
         """The subscription a queued record belongs to."""
