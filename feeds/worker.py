@@ -22,7 +22,9 @@ STOP_S_MAX = 4.0  # a worker that has not ended by then is cancelled; the proces
 EXIT_S_MAX = 4.8  # a process still there by then (a thread that hangs, a worker that ignores its cancellation) is ended
 BEAT_S = 1.0
 SWITCH_S = 0.0005  # how long a heartbeat's thread may hold the interpreter against the data path; Python's is 5 ms
-GC_THRESHOLD = 50_000  # new containers between two collections of the youngest generation
+# New containers between two collections of the youngest generation, and how often the elder ones join in.
+GC_DATA_PATH = (50_000, 20, 50)
+GC_SESSIONS = (10_000, 10, 10)  # where clients come and go: what is left of them in rings is not to pile up
 
 
 class Worker(Protocol):
@@ -43,14 +45,20 @@ class WorkerFailed(Exception):
         super().__init__(f"worker {worker.kind} {worker.name} failed: {type(cause).__name__}: {cause}")
 
 
-def run_workers(workers: Sequence[Worker], *, metrics_port: int | None, metrics_host: str = "127.0.0.1") -> None:
+def run_workers(
+    workers: Sequence[Worker],
+    *,
+    metrics_port: int | None,
+    metrics_host: str = "127.0.0.1",
+    gc_thresholds: tuple[int, int, int] = GC_DATA_PATH,
+) -> None:
     """Returns when all have ended after a signal or by themselves; exits with 1 and a message when one fails."""
     last_resort = threading.Timer(EXIT_S_MAX, _end_the_process)
     last_resort.daemon = True
     # What is loaded now stays, and the data path makes many short-lived tuples: collect rarely.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GC_THRESHOLD, 20, 50)
+    gc.set_threshold(*gc_thresholds)
     sys.setswitchinterval(SWITCH_S)
     try:
         if metrics_port is not None:

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.module_loading import import_string
 
 from feeds.bus.factory import open_bus
-from feeds.worker import run_workers
+from feeds.worker import GC_SESSIONS, run_workers
 from subscriptions.cache.redis_images import RedisImages
 from subscriptions.gateway.configured import configured_gateway
 from subscriptions.gateway.server import GatewayServer
@@ -46,4 +46,5 @@ class Command(BaseCommand):
             trusted_proxies=mdds.proxies,
         )
         usage = UsageWorker(worker.layer, time_zone=mdds.time_zone, name=f"usage-{index}")
-        run_workers([worker, server, usage], metrics_port=mdds.metrics_port("gateway", index))
+        port = mdds.metrics_port("gateway", index)
+        run_workers([worker, server, usage], metrics_port=port, gc_thresholds=GC_SESSIONS)
