@@ -19,6 +19,8 @@ from feeds.krx.streams import HEARTBEAT, UNCHECKED, stream_of
 RECENT_MAX = 8_192  # datagrams per generation, two are kept; past it the older generation is forgotten
 RESET_DISTANCE = 1_000  # a number this far below the expected one, sent later, is a reset
 RESET_IDLE_NS = 5_000_000_000  # `34=1` after this silence is a restarted source
+PAUSE_NS = 500_000_000  # a silence of the feed in which its source may have been started anew
+TOGETHER_NS = 60_000_000_000  # what began so long before a reset is of the old numbers, whatever paused
 
 Emit = Callable[[Entry, int, bytes], None]  # entry, capture_seq, key (empty when there is one partition)
 LateStart = Callable[[Sequencer, int], None]  # a stream, the receive time of its first message
@@ -49,6 +51,8 @@ class Arbiter:
         self.gaps = 0
         self.missing = 0
         self.resets = 0
+        self.heard_ns = 0  # the last datagram of either line
+        self.busy_since_ns = 0  # when the feed was heard again after its last pause
         self._keyed = feed.partitions > 1
         self._recent: dict[bytes, int] = {}
         self._recent_old: dict[bytes, int] = {}
@@ -61,6 +65,8 @@ class Arbiter:
         match, keyed = HEAD.match, self._keyed
         capture_seq = block.first_seq - 1
         released = 0
+        if block.entries and block.entries[0][0] - self.heard_ns > PAUSE_NS:
+            self.busy_since_ns = block.entries[0][0]
         for entry in block.entries:
             capture_seq += 1
             rx_ns, line, flags, data = entry
@@ -121,7 +127,7 @@ class Arbiter:
 
     def _note_times(self, block: Block) -> None:
         for entry in (block.entries[0], block.entries[-1]):
-            self.lines[entry[1]].last_rx_ns = entry[0]
+            self.lines[entry[1]].last_rx_ns = self.heard_ns = entry[0]
 
     def _spans(self, entry: Entry, capture_seq: int) -> int:
         """A datagram that is not exactly one message, or was cut (its whole messages are good); returns how many spans
@@ -224,12 +230,18 @@ class Arbiter:
             self.resets += 1
             for other in streams:
                 self._give_up_all(other)
-                other.change_epoch()
+                if not self._has_begun_anew(other, stream, rx_ns):
+                    other.change_epoch()
             self.on_reset()
         self._give_up_all(stream)
-        stream.restart(sequence)
+        stream.restart(sequence, rx_ns)
         stream.last_rx_ns = rx_ns
         stream.last_sent = b""
+
+    def _has_begun_anew(self, other: Sequencer, stream: Sequencer, rx_ns: int) -> bool:
+        """Whether `other` is in its new numbers already when `stream` tells the reset: it was new to us, or free to
+        begin anew, so its own beginning told nothing. To take its going on for old numbers would be a second reset."""
+        return other.began_ns > max(stream.last_rx_ns, self.busy_since_ns - 1, rx_ns - TOGETHER_NS)
 
     def _expire(self, now_ns: int) -> None:
         wait = self.feed.gap_wait_ns_max

@@ -140,6 +140,7 @@ class RawStage:
             "journal_epoch": self.journal_epoch,
             "streams": [stream.state() for stream in self.arbiter.by_name.values()],
             "reached": list(self.reached),
+            "heard": [self.arbiter.heard_ns, self.arbiter.busy_since_ns],
         }
 
     def restore(self, state: dict[str, object]) -> None:
@@ -149,6 +150,8 @@ class RawStage:
         reached: list[str] = state.get("reached", [])  # type: ignore[assignment]
         if len(reached) == len(self._batches):  # partitions are a setting
             self.follows = tuple(reached)
+        heard: list[int] = state.get("heard", [0, 0])  # type: ignore[assignment]
+        self.arbiter.heard_ns, self.arbiter.busy_since_ns = heard
         for row in state["streams"]:  # type: ignore[attr-defined]
             stream = Sequencer.restore(row)
             self.arbiter.by_name[stream.market, stream.stream] = stream

@@ -59,6 +59,7 @@ class Sequencer:
     beginning: bool = False  # held since its first message: `expected` is the lowest number that has come
     base: int = 0  # the first number of this epoch, or what a cursor expected: of earlier copies nothing is known
     went_on_from: int = 0  # what was expected when the epoch changed
+    began_ns: int = 0  # receive time of the message with which its numbers began
 
     @property
     def went_on(self) -> bool:
@@ -99,9 +100,10 @@ class Sequencer:
         self.expected = lowest
         return gap
 
-    def restart(self, sequence: int) -> None:
+    def restart(self, sequence: int, rx_ns: int) -> None:
         """Begin anew at `sequence` (a reset, or a new epoch); above 1, wait for lower ones."""
         self.expected = self.base = sequence
+        self.began_ns = rx_ns
         self.beginning = sequence > 1
         self.may_restart = False
         self.pending.clear()
@@ -118,6 +120,7 @@ class Sequencer:
             self.last_sent.decode("latin-1"),
             [list(r) for r in self.holes],
             self.went_on_from,
+            self.began_ns,
         ]
 
     @classmethod
@@ -133,4 +136,5 @@ class Sequencer:
             last_sent=str(last_sent).encode("latin-1"),
             holes=Ranges([(int(a), int(b)) for a, b in holes]),  # type: ignore[attr-defined]
             went_on_from=int(str(rest[0] if rest else expected)),  # a cursor of before this was kept has none
+            began_ns=int(str(rest[1] if rest[1:] else 0)),
         )

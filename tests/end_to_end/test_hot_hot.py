@@ -141,9 +141,9 @@ async def test_either_pair_is_killed_under_load_and_nothing_is_lost(pairs: Pairs
         await everything(client, expected)
         records = client.of_the_feed()
     assert unheard(pairs, truth) == [], "the test killed one side before the other was back"
-    assert difference(expected, received_keys(records)) == {}
+    assert difference(expected, received_keys(records)) == {}, told(pairs, records)
     assert order_faults([r for r in records if r["mt"] not in ("gap", "feed")]) == []
-    assert gap_ranges(records, FEED) == []
+    assert gap_ranges(records, FEED) == [], told(pairs, records)
 
 
 async def test_a_hot_restart_shows_at_no_client(pairs: Pairs, truth_path: Path, seed: int) -> None:
@@ -212,6 +212,17 @@ async def both_publish(pairs: Pairs, client: Reader) -> None:
     ends = {host: JournalReader(pairs.journal(host)).tail() for host in HOSTS}
     await client.until(lambda: all(pairs.cursor(host).position > end for host, end in ends.items()), pairs.system)
     await client.more(pairs.system, 0.5)
+
+
+def told(pairs: Pairs, records: Sequence[Record]) -> str:
+    """For a failure: how often each epoch's records came and when, and what the publishers said."""
+    by_epoch: dict[str, list[Record]] = {}
+    for record in records:
+        by_epoch.setdefault(record["ep"], []).append(record)
+    lines = [f"{epoch}: {len(of)} records, from {of[0]} to {of[-1]}" for epoch, of in by_epoch.items()]
+    lines += [f"{host}: {pairs.cursor(host)}"[:1500] for host in HOSTS]
+    lines += [f"--- {name}\n{pairs.system.log(name)[-3000:]}" for name in pairs.system.processes]
+    return "\n".join(lines)
 
 
 def unheard(pairs: Pairs, truth: Sequence[TruthMessage]) -> list[tuple[str, str, int]]:

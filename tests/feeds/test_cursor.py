@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -88,6 +89,35 @@ def test_the_epoch_of_a_reset_survives_a_restart() -> None:
     restored.push(Block(7, EPOCH, 3, [(T0_NS + 6_001 * MS, 0, 0, trade(2))]))
     (raw,) = restored.drain()
     assert (stage.epoch, raw.headers["epoch"], decode_block(raw.body)[0].epoch) == (EPOCH + 1, EPOCH + 1, EPOCH + 1)
+
+
+@pytest.mark.parametrize("at", range(1, 6))
+def test_a_restart_in_the_burst_of_a_reset_counts_it_once(at: int) -> None:
+    """STX is new to this publisher and has begun anew before STO tells the reset; UPX follows."""
+    arrivals = [
+        (0, "STO", 70),
+        (0, "UPX", 30),
+        (2_000, "STX", 1),
+        (2_001, "STO", 1),
+        (2_002, "STX", 2),
+        (2_003, "UPX", 1),
+    ]
+    blocks = [
+        Block(7, EPOCH, number, [(T0_NS + ms * MS, 0, 0, tick(market, sequence, second=ms // 1_000))])
+        for number, (ms, market, sequence) in enumerate(arrivals, start=1)
+    ]
+    first, second = RawStage(feed_config(), publisher="p1"), RawStage(feed_config(), publisher="p2")
+    for block in blocks[:at]:
+        first.push(block)
+    state, safe = saved(first, blocks, at)
+    second.restore(state)
+    for block in blocks[safe:]:
+        second.push(block)
+    assert second.epoch == EPOCH + 1
+
+
+def tick(market: str, sequence: int, *, second: int) -> bytes:
+    return message("ME", sequence, (30001, market), (55, "VN000000FPT1"), sent=f"20261120 02:15:0{second}.000")
 
 
 def test_a_hundred_resets_do_not_reach_into_the_next_day() -> None:

@@ -103,10 +103,48 @@ def test_a_stream_that_goes_on_and_then_begins_anew_gets_an_epoch() -> None:
     t.at(400, "A", tick(5_001), tick(5_002))
     t.at(401, "A", tick(1, LATER, "STX"))
     assert numbers(t.take()) == [5_001, 5_002, 1], "STX is new"
-    t.at(402, "A", tick(1, LATER), tick(2, LATER))
-    t.at(403, "A", tick(1, "20261120 05:00:00.000", "STX"))
+    t.at(1_402, "A", tick(1, LATER), tick(2, LATER))
+    t.at(1_403, "A", tick(1, "20261120 05:00:00.000", "STX"))
     assert numbers(t.take()) == ["reset", 1, 2, 1]
     assert t.arbiter.resets == 1
+
+
+NEXT = "20261120 06:00:00.000"
+
+
+def came_late() -> Transcript:
+    """A capture that was started in the middle of a run, after its STX messages, and heard the next run whole: STX,
+    new to it, has begun anew before STO tells the reset."""
+    t = Transcript()
+    t.at(1, "A", tick(20), tick(21))
+    t.at(2, "A", tick(70, market="UPX"))
+    t.clock(BEGUN_MS)
+    t.at(2_000, "A", *(tick(n, LATER, "STX") for n in (1, 2)))
+    t.at(2_001, "A", tick(1, LATER), tick(3, LATER, "STX"))
+    return t
+
+
+def test_one_who_came_late_counts_a_reset_once() -> None:
+    t = came_late()
+    t.at(2_002, "A", tick(4, LATER, "STX"), tick(1, LATER, "UPX"), tick(5, LATER, "STX"), tick(2, LATER))
+    assert numbers(t.take()) == [20, 21, 70, 1, 2, "reset", 1, 3, 4, 1, 5, 2]
+    assert not any(stream.may_restart for stream in t.arbiter.by_name.values()), "all are in their new numbers"
+
+
+def test_one_who_came_late_knows_the_next_reset_by_its_first_message() -> None:
+    t = came_late()
+    t.at(2_002, "A", tick(1, LATER, "UPX"))
+    t.take()
+    t.at(4_000, "A", tick(1, NEXT, "STX"), tick(2, NEXT, "STX"), tick(1, NEXT), tick(1, NEXT, "UPX"))
+    assert numbers(t.take()) == ["reset", 1, 2, 1, 1]
+
+
+def test_what_began_in_an_earlier_run_begins_anew() -> None:
+    """It began later than the stream that tells the reset was last heard, but before the pause."""
+    t = Transcript()
+    t.at(1, "A", tick(1), tick(1, market="STX"), tick(2, market="STX"))
+    t.at(2_000, "A", tick(1, LATER), tick(1, LATER, "STX"), tick(2, LATER, "STX"))
+    assert numbers(t.take()) == [1, 1, 2, "reset", 1, 1, 2]
 
 
 def test_a_cursor_knows_what_went_on() -> None:
