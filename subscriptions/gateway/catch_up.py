@@ -61,7 +61,7 @@ class CatchUp:
             before = len(pending)
             if follow.state == SUSPENDED:
                 self.hub.make_live(member, follow)
-                pending.extend(self.hub.snapshot(follow))
+                member.outbox.put(self.hub.snapshot(follow))
             else:
                 self._pull_one(member, follow, now_ns=now_ns)
                 if name in member.behind:  # in turn: the others first next time
@@ -109,7 +109,7 @@ class CatchUp:
             return self._gap(member, follow, to=self._newest(follow), why="retention")
         if isinstance(variant, DerivedVariant):
             self._remade[variant] = now_ns
-        member.outbox.pending.extend([record for _, record in records])
+        member.outbox.put([record for _, record in records])
         self.pulled += len(records)
         self.hub.delivered += len(records)
         if records:
@@ -124,7 +124,7 @@ class CatchUp:
         first = follow.at + 1
         self.hub.attach(member, follow)
         member.heard(Gap(follow, first, to, why))
-        member.outbox.pending.extend(self.hub.snapshot(follow))
+        member.outbox.put(self.hub.snapshot(follow))
 
     def _missed_a_close(self, follow: Follow) -> bool:
         """Whether the exchange's clock has closed a bar since the client's last record, without a further trade."""

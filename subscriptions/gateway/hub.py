@@ -71,8 +71,7 @@ class Hub(Membership):
             if head[2] in _KEPT:
                 identity = image_identity(head)
                 stream.keep(identity, line)
-            history = stream.history
-            if history is not None:
+            if (history := stream.history) is not None:
                 history.append((number, line, identity, age))
                 kept_bytes += len(line) + ENTRY_BYTES
                 if len(history) >= length_max:
@@ -82,6 +81,9 @@ class Hub(Membership):
                 fanout = stream.served()
             for variant in fanout:
                 if variant.plain:
+                    if not variant.fresh:
+                        variant.fresh = True
+                        self.fresh.append(variant)
                     appends = variant.appends
                     if appends is None:
                         appends = variant.appends = [outbox.pending.append for outbox in variant.members.values()]
@@ -157,7 +159,7 @@ class Hub(Membership):
         for name in outbox.lost:
             follow = member.follows.get(name)
             if follow is not None and follow.state == LIVE_NOW:
-                outbox.pending.extend(self.snapshot(follow))
+                outbox.put(self.snapshot(follow))
         outbox.lost.clear()
         if member.behind:
             self.catch_up.pull(member, now_ns=now_ns)

@@ -1,7 +1,8 @@
 """The stream layer: a Channels layer whose groups are the hub's streams and whose channels are bounded outboxes.
 
 A session's channel has a seat: its outbox and a sink, the socket it is written to. `tick` is the one flush ticker of
-the process: it writes what the sinks can take and lets the outboxes of the others settle. Plain Channels use (`send`,
+the process: it writes what the sinks can take and lets the outboxes of the others settle; seats that have nothing cost
+it nothing. Plain Channels use (`send`,
 `receive`, groups of any other name) works as in the stock layers, bounded by `capacity`; past it: ChannelFull.
 """
 
@@ -11,7 +12,7 @@ import asyncio
 import random
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -33,8 +34,11 @@ from subscriptions.gateway.session import Session
 from subscriptions.gateway.shared_sessions import counted_as
 from subscriptions.gateway.totals import Totals
 from subscriptions.gateway.views import FULL, View
+from subscriptions.gateway.wheel import Wheel
 
 FLUSH_BYTES_MAX = 262_144  # fanned out since the last tick; past it the intake ticks at once, so outboxes stay bounded
+SLICE_SEATS = 128  # about a millisecond of writing
+FIRST_LOOK_NS = 1_000_000_000  # at a new session, which may have no key
 RETRY_AFTER_MS = (500, 5_000)  # jitter of a reconnect
 
 
@@ -98,6 +102,8 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
         self.sessions = LocalSessions()
         self._mailboxes: dict[str, Mailbox] = {}
         self._groups: dict[str, set[str]] = {}
+        self.ready: dict[str, Outbox] = {}  # looked at in the next tick, beside the members of `hub.fresh`
+        self.wheel = Wheel()  # when each session is looked after
         self._bytes_at_tick = 0
         self._bucket_numbers: dict[int, int] = {}  # conflation bucket → number of the one that was flushed last
 
@@ -110,18 +116,27 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
             self.tick()
         return count
 
-    def tick(self) -> None:
-        """Write to every seat that has something and can take it; let the rest settle."""
+    def tick(self) -> int:
+        """Write to every seat that has something and can take it; let the rest settle. How many had something."""
+        return sum(self.slices())
+
+    def slices(self) -> Iterator[int]:
+        """A tick in slices of seats, how many each time: between them sockets may be read and records fanned out."""
         now_ns = self.clock_ns()
         self._bytes_at_tick = self.hub.bytes_in
         self._flush_buckets(now_ns // 1_000_000)
         if self.hub.bars_over:
             self.hub.close_bars()
         batches = Batches()
-        for seat in list(self.seats.values()):
+        count = 0
+        for seat in self._due():
             outbox = seat.outbox
-            if not (outbox.pending or outbox.slow):
+            if not (outbox.pending or outbox.slow) or seat.session.state == "closing":
                 continue
+            if count == SLICE_SEATS:
+                yield count
+                count = 0
+            count += 1
             if seat.write_framed is not None and not seat.cut and seat.sink.writable():
                 frame = outbox.take_framed(batches, now_ns)
                 if frame is not None:
@@ -133,6 +148,24 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
         for name in woken:
             if name in self.seats:
                 self.flush_seat(self.seats[name], now_ns)
+        yield count
+
+    def _due(self) -> list[Seat]:
+        """Seats that may have something: those of variants with fresh records, and those that asked to be looked at."""
+        ready, seats, fresh = self.ready, self.seats, self.hub.fresh
+        reached = len(ready)
+        for variant in fresh:
+            variant.fresh = False
+            reached += len(variant.members)
+        if reached >= len(seats):  # as cheap as finding out who they are
+            due = list(seats.values())
+        else:
+            for variant in fresh:
+                ready.update(variant.members)
+            due = [seats[name] for name in ready if name in seats]
+        fresh.clear()
+        ready.clear()
+        return due
 
     def _flush_buckets(self, now_ms: int) -> None:
         """The conflation buckets that are over; they end at the same moments for everybody."""
@@ -143,10 +176,15 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
                 self.hub.flush_bucket(bucket_ms)
 
     def flush_seat(self, seat: Seat, now_ns: int | None = None) -> None:
-        now_ns = now_ns or self.clock_ns()
-        outbox, sink = seat.outbox, seat.sink
+        """Write what the sink can take; while something is left, every tick looks at the seat."""
         if seat.cut:
             return
+        self._write(seat, now_ns or self.clock_ns())
+        if (seat.outbox.pending or seat.outbox.slow) and not seat.cut:
+            seat.outbox.wake()
+
+    def _write(self, seat: Seat, now_ns: int) -> None:
+        outbox, sink = seat.outbox, seat.sink
         while sink.writable():
             frames = outbox.take(now_ns)
             if frames:
@@ -164,10 +202,11 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
     # Seats
 
     def open_seat(self, name: str, sink: Sink, *, frames: Frames = JsonFrames) -> Seat:
-        outbox = Outbox(self.settings.outbox_bytes_max)
-        outbox.frames = frames
+        outbox = Outbox(self.settings.outbox_bytes_max, name=name)
+        outbox.frames, outbox.ready = frames, self.ready
         session = Session(name, hub=self.hub, catalog=self.catalog, outbox=outbox, clock_ns=self.clock_ns)
         seat = self.seats[name] = Seat(session, outbox, sink, getattr(sink, "write_framed", None))
+        self.wheel.put(name, self.clock_ns() + FIRST_LOOK_NS)
         self.totals.opened += 1
         return seat
 
@@ -178,6 +217,7 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
             self.uncount(seat)
             self.totals.add_closed(seat.outbox)
         self._mailboxes.pop(name, None)
+        self.ready.pop(name, None)
 
     def cut(self, seat: Seat, code: CloseCode, error: str, *, retry: bool = True) -> None:
         """Close one session now, whatever it has queued; a client that may come back is told when."""
@@ -201,6 +241,7 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
         self.closing = True
         self.tick()
         for seat in list(self.seats.values()):
+            self.flush_seat(seat)  # a tick may be between two slices
             self.cut(seat, CloseCode.SHUTDOWN, "SHUTDOWN")
 
     def count_session(self, seat: Seat, grant: Grant) -> int:

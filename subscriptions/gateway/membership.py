@@ -26,6 +26,7 @@ class Membership:
         self.origins: dict[str, dict[bytes, Stream]] = {LIVE: {}}
         self.symbols: set[str] = set()  # seen in live records
         self.waiting: dict[int, list[DerivedVariant]] = {}  # bucket → variants with something to flush
+        self.fresh: list[Variant] = []  # variants that had a record since the last tick; never replaced: they append
         self.delivered = self.refused = 0
         self.bar_clock = BarClock()
         self.raw_followers = 0  # follows and wildcards of channel raw, whose source is not PARSED
@@ -106,7 +107,7 @@ class Membership:
         )  # fmt: skip
         self.attach(member, changed)
         if not behind and view.channel == "book" and (old.level, old.boards) != (view.level, view.boards):
-            member.outbox.pending.extend(self.snapshot(changed))
+            member.outbox.put(self.snapshot(changed))
 
     def recheck(self, name: str) -> list[Follow]:
         """Ask the rights of one member again for all it follows; the follows it lost."""
@@ -125,7 +126,7 @@ class Membership:
             for stream in list(self.origins.get(wild.origin, {}).values()):
                 admitted = self._admit(member, wild, stream)
                 if admitted is not None:
-                    member.outbox.pending.extend(self.snapshot(admitted))
+                    member.outbox.put(self.snapshot(admitted))
         return lost
 
     def snapshot(self, follow: Follow) -> list[bytes]:
@@ -170,6 +171,7 @@ class Membership:
         if variant is None:
             stream.minute = self.bar_clock.minute(follow.origin, stream.market)
             variant = stream.variants[view] = variant_of(view, stream, on_waiting=self._note_waiting)
+            variant.on_fresh = self.fresh.append
             stream.fanout = None
             self._order_quotes(follow.origin, stream, view)
         return variant

@@ -35,6 +35,12 @@ AGE_S = Histogram(
     buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 
+FLUSH_S = Histogram(
+    "mdds_gateway_flush_seconds",
+    "From the beginning of a flush to its last client, of flushes that had something.",
+    buckets=(0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1),
+)
+
 _PLAIN = {
     "records_in": RECORDS_IN,
     "bytes_in": BYTES_IN,

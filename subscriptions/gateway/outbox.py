@@ -1,8 +1,9 @@
 """One client's bounded outbox: records in, frames out, and the ladder of a slow consumer.
 
 The hubs append lines straight to `pending` (its bound `append` is what a stream's fan-out calls), so delivering costs
-one list append. Bytes are counted when the outbox is looked at: by `take` when the client can be written to, by
-`settle` when it cannot. Between two looks at most `layer.FLUSH_BYTES_MAX` arrive.
+one list append; everything else is `put`, which makes the layer look at it at the next tick. Bytes are counted when the
+outbox is looked at: by `take` when the client can be written to, by `settle` when it cannot. Between two looks at most
+`layer.FLUSH_BYTES_MAX` arrive.
 
 The ladder (marks of the bound, `bytes_max`):
   50 %   SLOW_START; of each image identity only the newest stays, a book's deltas go and a snapshot will follow
@@ -15,7 +16,7 @@ The ladder (marks of the bound, `bytes_max`):
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from subscriptions.gateway import replies
@@ -56,10 +57,14 @@ def _nobody_restores(name: StreamName) -> None:
 
 
 class Outbox:
-    def __init__(self, bytes_max: int, *, sid_of: Callable[[str, bytes], int | None] = _sid_unknown) -> None:
+    def __init__(
+        self, bytes_max: int, *, name: str = "", sid_of: Callable[[str, bytes], int | None] = _sid_unknown
+    ) -> None:
+        self.name = name  # of its session
         self.bytes_max = bytes_max  # past it: the last rung of the ladder above
         self.sid_of = sid_of
         self.pending: list[bytes] = []  # never replaced: the hubs hold its bound methods
+        self.ready: dict[str, Outbox] = {}  # the layer's: who is looked at in the next tick
         self.queued_bytes = 0
         self.slow = False
         self.frames: Frames = JsonFrames
@@ -68,7 +73,7 @@ class Outbox:
         self.lost: set[StreamName] = set()  # live streams whose last image was dropped
         self.broken = False  # a strict stream met the bound, or replies did: only a close remains
         self.delivered = self.conflated = self.skipped = self.discarded = self.sent_bytes = 0
-        self.last_take_ns = 0
+        self.last_take_ns = self.sent_ns = 0  # when it was asked last; when that gave a frame
         self._measured = 0  # how many of `pending` are in `queued_bytes`
         self._controls = 0
         self._controls_bytes = 0
@@ -85,11 +90,21 @@ class Outbox:
         forms no ring is freed at once: the collector looks at the old rarely."""
         self.sid_of, self.on_lost = _sid_unknown, _nobody_restores
 
+    def wake(self) -> None:
+        """Be looked at in the next tick."""
+        self.ready[self.name] = self
+
+    def put(self, records: Iterable[bytes]) -> None:
+        """Records that do not come through a variant: last images, what a resume missed."""
+        self.pending.extend(records)
+        self.ready[self.name] = self
+
     def put_control(self, frame: bytes) -> None:
         frame = self.frames.control(frame)
         self._controls += 1
         self._controls_bytes += len(frame)
         self.pending.append(ControlFrame(frame))
+        self.ready[self.name] = self
         if self._controls_bytes > CONTROLS_BYTES_MAX:
             self.broken = True
 
@@ -123,6 +138,7 @@ class Outbox:
         if 0 < count <= PLAIN_RECORDS_MAX and not (self._controls or self._measured or self.slow or self._skips):
             frame = self.frames.records(pending)
             pending.clear()
+            self.sent_ns = now_ns
             self.delivered += count
             self.sent_bytes += len(frame)
             return [frame]
@@ -143,6 +159,7 @@ class Outbox:
             self.delivered += len(items)
             frames.append(self.frames.records(items))
         self.sent_bytes += sum(map(len, frames))
+        self.sent_ns = now_ns
         if self.slow:
             self._end_slow(frames)
         return frames
@@ -157,7 +174,7 @@ class Outbox:
         if count > PLAIN_RECORDS_MAX and len(frame) > FRAME_BYTES_MAX:
             return None
         pending.clear()
-        self.last_take_ns = now_ns
+        self.last_take_ns = self.sent_ns = now_ns
         self._takes += 1
         self.delivered += count
         self.sent_bytes += len(frame)

@@ -319,7 +319,7 @@ class ReplayDesk:
         put(replies.notice("REPLAY_END", sid=playing.sid, job=playing.origin, state="completed", then="live"))
         if playing.overflowed:
             put(replies.notice("GAP", sid=playing.sid, why="too many live records while the replay caught up"))
-        session.outbox.pending.extend(held)
+        session.outbox.put(held)
         for symbol, level in levels.items():
             session._taken[(LIVE, playing.asked.channel, symbol)] = playing.sid
             view = subscription.view(level)

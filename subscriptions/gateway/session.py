@@ -329,7 +329,7 @@ class Session:
             return self.hub.catch_up.resume(self.member, follow)
         self.hub.attach(self.member, follow)
         if operation.snapshot:
-            self.outbox.pending.extend(self.hub.snapshot(follow))
+            self.outbox.put(self.hub.snapshot(follow))
 
     def _join_pattern(self, subscription: Subscription, pattern: str, points: dict[str, tuple[str, int]]) -> None:
         operation = subscription.operation
@@ -346,7 +346,7 @@ class Session:
                 self.hub.detach(self.member, follow, keep_origin=True)
                 self.hub.catch_up.resume(self.member, follow)
             elif operation.snapshot:
-                self.outbox.pending.extend(self.hub.snapshot(follow))
+                self.outbox.put(self.hub.snapshot(follow))
 
     def _view_of(self, subscription: Subscription, follow: Follow) -> View:
         """The view of one follow under the subscription as it is now; its own rights may give it a lower level."""

@@ -24,12 +24,18 @@ REMADE_MAX = 8_192  # records of a derived view kept for further resumes; past i
 _number = itemgetter(0)
 
 
+def _nobody_looks(variant: Variant) -> None:
+    """A variant outside of a hub."""
+
+
 class Variant:
     plain = True
 
     def __init__(self, view: View) -> None:
         self.view = view
         self.members: dict[str, Outbox] = {}
+        self.fresh = False  # delivered since the last tick: its members are looked at then
+        self.on_fresh: Callable[[Variant], None] = _nobody_looks
         self.appends: list[Callable[[bytes], None]] | None = None  # rebuilt at the first record after a change
 
     def join(self, name: str, outbox: Outbox) -> None:
@@ -37,7 +43,9 @@ class Variant:
         self.appends = None
 
     def leave(self, name: str) -> None:
-        self.members.pop(name, None)
+        outbox = self.members.pop(name, None)
+        if outbox is not None and self.fresh:
+            outbox.wake()  # what it was given; the next tick would not find it here
         self.appends = None
 
     def deliver(self, record: bytes) -> int:
@@ -47,6 +55,9 @@ class Variant:
             appends = self.appends = [outbox.pending.append for outbox in self.members.values()]
         for append in appends:
             append(record)
+        if not self.fresh:
+            self.fresh = True
+            self.on_fresh(self)
         return len(appends)
 
     def push(self, head: re.Match[bytes], line: bytes) -> int:

@@ -9,13 +9,13 @@ from typing import Protocol
 from feeds.bus.base import Bus
 from subscriptions.cache.store import ImageStore
 from subscriptions.cache.warm import warm
-from subscriptions.close_codes import CloseCode
-from subscriptions.gateway import metrics, replies
+from subscriptions.gateway import metrics, replies, ticker
 from subscriptions.gateway.consumer import StreamConsumer
 from subscriptions.gateway.delayed import Delayed
 from subscriptions.gateway.edges import GatewayEdges
 from subscriptions.gateway.intake import Intake, ParsedSource
-from subscriptions.gateway.layer import GatewaySettings, Seat, StreamLayer
+from subscriptions.gateway.layer import GatewaySettings, StreamLayer
+from subscriptions.gateway.looks import LOOK_S, Looks
 from subscriptions.gateway.raw import RawDesk, RawSource
 from subscriptions.gateway.replays import ReplayDesk
 from subscriptions.gateway.rights import RightsWatch
@@ -66,7 +66,7 @@ class GatewayWorker:
         self._carrier = metrics.Carrier()
         self._rates: dict[str, float] = {"records_in": 0.0, "delivered": 0.0, "sent_bytes": 0.0}
         self._before: dict[str, int] = {}
-        self._last_sent: dict[str, tuple[int, int]] = {}  # session → (bytes sent, at): idle since then
+        self._looks = Looks(layer, heartbeat=self._heartbeat)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; the sessions themselves are closed by the server."""
@@ -81,7 +81,8 @@ class GatewayWorker:
                 await warm(self.layer.hub, self.images)
             async with asyncio.TaskGroup() as group:
                 for name, job in (
-                    ("intake", self.intake.run()), ("flush", self._tick()), ("sweep", self._sweep()),
+                    ("intake", self.intake.run()), ("flush", ticker.run(self.layer)), ("sweep", self._sweep()),
+                    ("looks", self._look()),
                     ("instruments", self._refresh_instruments()), ("rights", self.rights.run()),
                     ("delayed", self.delayed.run()), ("replays", self.replays.run()), ("raw", self.raw.run()),
                 ):  # fmt: skip
@@ -128,39 +129,19 @@ class GatewayWorker:
             "sessions": session_rows(self.layer),
         }
 
-    async def _tick(self) -> None:
-        """The flush ticker. uvloop's timers have 1 ms: a shorter interval would spin."""
-        interval_s = max(1, self.layer.settings.flush_ms) / 1000
+    async def _look(self) -> None:
         while True:
-            await asyncio.sleep(interval_s)
-            self.layer.tick()
+            await asyncio.sleep(LOOK_S)
+            self._looks.look(self.layer.clock_ns())
+
+    def _heartbeat(self, now_ns: int) -> bytes:
+        return replies.heartbeat(self.intake.feeds.shown(now_ns=now_ns), at_ns=now_ns)
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_S)
-            now_ns = self.layer.clock_ns()
-            frame = replies.heartbeat(self.intake.feeds.shown(now_ns=now_ns), at_ns=now_ns)
-            for seat in list(self.layer.seats.values()):
-                self._look_after(seat, now_ns=now_ns, heartbeat=frame)
-            self.layer.hub.catch_up.sweep(now_ns)
-            for name in self._last_sent.keys() - self.layer.seats.keys():
-                del self._last_sent[name]
+            self.layer.hub.catch_up.sweep(self.layer.clock_ns())
             self._carry()
-
-    def _look_after(self, seat: Seat, *, now_ns: int, heartbeat: bytes) -> None:
-        """One session, once a second: its first ten seconds, its heartbeat."""
-        session, settings = seat.session, self.layer.settings
-        unused = session.anonymous and not session.subscriptions
-        if unused and now_ns - session.opened_ns >= settings.authenticate_s * 1e9:
-            self.layer.cut(seat, CloseCode.AUTH, "AUTH_REQUIRED")
-            return
-        sent_bytes, at_ns = self._last_sent.get(session.name, (-1, now_ns))
-        if seat.outbox.sent_bytes != sent_bytes:
-            self._last_sent[session.name] = (seat.outbox.sent_bytes, now_ns)
-        elif now_ns - at_ns >= settings.heartbeat_s * 1_000_000_000 - SWEEP_S * 5e8 and not seat.outbox.pending:
-            seat.outbox.put_control(heartbeat)
-            self.layer.flush_seat(seat)
-            self._last_sent[session.name] = (seat.outbox.sent_bytes, now_ns)
 
     def _carry(self) -> None:
         counts = gateway_counts(self.layer, self.intake)

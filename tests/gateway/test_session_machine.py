@@ -207,6 +207,13 @@ class Sessions(RuleBasedStateMachine):
         client.answers.clear()
 
     @invariant()
+    def nobody_with_something_is_forgotten(self) -> None:
+        for layer in getattr(self, "layers", ()):
+            due = set(layer.ready).union(*(variant.members for variant in layer.hub.fresh))
+            for name, seat in layer.seats.items():
+                assert name in due or seat.cut or not (seat.outbox.pending or seat.outbox.slow), name
+
+    @invariant()
     def nobody_is_cut(self) -> None:
         assert all(client.closed in (None, 4001) for client in getattr(self, "clients", ()))
 
