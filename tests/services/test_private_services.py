@@ -14,7 +14,7 @@ import psycopg
 import pytest
 import redis
 
-from testbed.ports import PORT_MAX, PORT_MIN, SYSTEM_OFFSETS, free_base_port, is_free
+from testbed.ports import PORT_MAX, PORT_MIN, SYSTEM_OFFSETS, claim, free_base_port, is_free
 from testbed.postgresql import PrivatePostgreSQL
 from testbed.process import ServiceMissing, ServiceNotStarted, find_binary
 from testbed.rabbitmq import ControlFailed, PrivateRabbitMQ
@@ -140,6 +140,14 @@ def test_a_base_port_has_all_its_ports_free() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", base + 100))
         assert not is_free(base + 100)
+
+
+def test_ports_are_not_given_to_two_runs_of_the_tests() -> None:
+    base = free_base_port()
+    code = f"from testbed.ports import claim; print(claim({base}), claim({base + 199}))"
+    asked = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert asked.stdout == "False False\n"
+    assert claim(base)
 
 
 def test_postgresql_does_not_run_as_root(postgresql: PrivatePostgreSQL) -> None:
