@@ -8,6 +8,10 @@ from django.db import DatabaseError
 
 from feeds.models import Feed
 
+# What a command that serves no page looks at before it starts: the environment. All checks (`manage.py check`) import
+# the portal and the API as well, which is a third of such a start.
+START_CHECKS = (Tags.security, Tags.compatibility)
+
 
 @register(Tags.database)
 def feeds_can_be_received(

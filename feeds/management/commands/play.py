@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from feeds.checks import START_CHECKS
 from feeds.config import FeedConfig
 from feeds.feed_rows import UnknownFeed, load_feeds
 from feeds.simulator.cap import BadCapLine, parse_cap
@@ -16,6 +17,7 @@ from feeds.simulator.stop import StopFlag
 
 
 class Command(BaseCommand):
+    requires_system_checks = START_CHECKS
     help = "Sends a .cap recording (<rx_ns> <line> <FIX bytes>, one datagram a line) to a feed's lines."
 
     def add_arguments(self, parser: CommandParser) -> None:

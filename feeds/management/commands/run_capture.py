@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from feeds.capture.tuning import Tuning
+from feeds.checks import START_CHECKS
 from feeds.data_path import capture_worker, in_a_thread
 from feeds.feed_rows import UnknownFeed, load_feeds, reload_feeds
 from feeds.worker import run_workers
@@ -20,6 +21,7 @@ CAPTURE_NICE = -10
 
 
 class Command(BaseCommand):
+    requires_system_checks = START_CHECKS
     help = "Captures the lines of one or more feeds into their journals."
 
     def add_arguments(self, parser: CommandParser) -> None:

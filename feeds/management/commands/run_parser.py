@@ -8,11 +8,13 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from feeds.bus.factory import open_bus
+from feeds.checks import START_CHECKS
 from feeds.data_path import parser_worker
 from feeds.worker import run_workers
 
 
 class Command(BaseCommand):
+    requires_system_checks = START_CHECKS
     help = "Parses RAW partitions to PARSED. Start several: each partition has one active parser, others stand by."
 
     def add_arguments(self, parser: CommandParser) -> None:

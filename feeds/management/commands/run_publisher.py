@@ -11,12 +11,14 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from feeds.bus.factory import open_bus
 from feeds.capture.cursor import CursorRefused
+from feeds.checks import START_CHECKS
 from feeds.data_path import colocated_parser, publisher_worker
 from feeds.feed_rows import UnknownFeed, load_feeds, reload_feeds
 from feeds.worker import Worker, run_workers
 
 
 class Command(BaseCommand):
+    requires_system_checks = START_CHECKS
     help = "Follows the journals of one or more feeds, arbitrates their lines, publishes RAW."
 
     def add_arguments(self, parser: CommandParser) -> None:

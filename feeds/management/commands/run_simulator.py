@@ -9,6 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from feeds.checks import START_CHECKS
 from feeds.config import FeedConfig
 from feeds.feed_rows import UnknownFeed, load_feeds
 from feeds.simulator import options as read
@@ -26,6 +27,7 @@ _FAULTS = ("loss", "duplicate", "reorder", "corrupt")
 
 
 class Command(BaseCommand):
+    requires_system_checks = START_CHECKS
     help = "Runs a fake KRX exchange on the lines of one or more feeds, until it is stopped."
 
     def add_arguments(self, parser: CommandParser) -> None:

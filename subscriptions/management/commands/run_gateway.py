@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.module_loading import import_string
 
 from feeds.bus.factory import open_bus
+from feeds.checks import START_CHECKS
 from feeds.worker import GC_SESSIONS, run_workers
 from subscriptions.cache.redis_images import RedisImages
 from subscriptions.gateway.configured import configured_gateway
@@ -17,6 +18,7 @@ from subscriptions.usage import UsageWorker
 
 
 class Command(BaseCommand):
+    requires_system_checks = START_CHECKS
     help = "Delivers PARSED records to WebSocket clients: one process of a distributed system."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -8,12 +8,14 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from feeds.bus.factory import open_bus
+from feeds.checks import START_CHECKS
 from feeds.worker import run_workers
 from subscriptions.cache.redis_images import RedisImages
 from subscriptions.cache.worker import StorageWorker
 
 
 class Command(BaseCommand):
+    requires_system_checks = START_CHECKS
     help = "Keeps the last image of every stream in Redis (the hot cache)."
 
     def add_arguments(self, parser: CommandParser) -> None:
