@@ -18,8 +18,9 @@ NORMAL, SLOW, DEAF = 100, 5, 5
 ALONE_S = 6.0
 TOGETHER_S_MAX = 50.0
 RATIO_MAX = 1.5
-# Below this a p99 is the flush interval and the scheduler of two shared cores: nothing that a slow client can change.
-P99_MS_MIN = 20.0
+# What others do on this machine makes a second worse, never better, and not alike for both: then more seconds of both
+# are looked at. What slow clients do to the others is there in every round.
+ROUNDS_MAX = 3
 BOUND = 131_072  # of the slow clients' plan
 QUEUED_MAX = BOUND + 400_000  # the bound, what one flush fans out, and one look at it
 GROWTH_BYTES_MAX = 24 << 20
@@ -106,25 +107,27 @@ def session_of(reader: SlowReader) -> str:
     return str(json.loads(reader.frames[0])["session"])
 
 
-async def alone(gateway: GatewayProcess) -> None:
-    """The same questions to the gateway as beside the slow ones: they cost time as well."""
-    until_s = time.monotonic() + ALONE_S
-    while time.monotonic() < until_s:
+async def alone(gateway: GatewayProcess) -> tuple[float, float]:
+    """The same questions to the gateway as beside the slow ones, they cost time as well. From when until when."""
+    began_s = time.time()
+    while time.time() < began_s + ALONE_S:
         await asyncio.to_thread(gateway.stats)
         await asyncio.sleep(STEP_S)
+    return began_s, time.time()
 
 
 async def together(gateway: GatewayProcess, slow: list[SlowReader], deaf: list[SlowReader]) -> list[int]:
     """Until all of them are cut. The slow ones read 1 kB/s, but for a moment once each has had something skipped; all
     read to the end what was on its way when they were cut. Returns the gateway's memory without its histories."""
     woken, cut, memory, deadline = False, 0, [], time.monotonic() + TOGETHER_S_MAX
+    before = (await asyncio.to_thread(gateway.stats))["closes"].get("4001", 0)
     while cut < len(slow) + len(deaf):
         assert time.monotonic() < deadline, f"{cut} were cut"
         found = await asyncio.to_thread(gateway.stats)
         memory.append(gateway.resident_bytes - found["history_bytes"])
         assert found["queued_max"] < QUEUED_MAX
         narrow = [row for row in found["sessions"] if row["key_id"] == "narrow01"]
-        cut = found["closes"].get("4001", 0)
+        cut = found["closes"].get("4001", 0) - before
         if not woken and len(narrow) == len(slow) + len(deaf) and all(row["skipped"] for row in narrow):
             woken = True
             for _ in range(20):
@@ -154,27 +157,38 @@ async def story(gateway: GatewayProcess) -> None:
         client.send(op="sub", id=2, ch="depth", symbols=["FPT"], snapshot=False)
     await asyncio.to_thread(gateway.publish, *STREAMS, interval_s=0.01)
     await asyncio.sleep(1.0)
-    began_s = time.time()
-    await alone(gateway)
-    joined_s = time.time()
-    slow = [slow_reader(gateway.port) for _ in range(SLOW)]
-    deaf = [slow_reader(gateway.port) for _ in range(DEAF)]
-    memory = await together(gateway, slow, deaf)
-    cut_s = time.time()
-    await alone(gateway)
+    slow: list[SlowReader] = []
+    deaf: list[SlowReader] = []
+    quiet, crowded = [await alone(gateway)], []
+    for _ in range(ROUNDS_MAX):
+        began_s = time.time()
+        readers = [slow_reader(gateway.port) for _ in range(SLOW + DEAF)]
+        memory = await together(gateway, readers[:SLOW], readers[SLOW:])
+        slow += readers[:SLOW]
+        deaf += readers[SLOW:]
+        crowded.append((began_s, time.time()))
+        quiet.append(await alone(gateway))
+        assert_no_growth(memory)
+        alone_ms, beside_ms = p99_ms(normal, *quiet), p99_ms(normal, *crowded)
+        print(f"p99 of {NORMAL} clients: {alone_ms:.1f} ms alone, {beside_ms:.1f} ms beside {SLOW + DEAF} slow ones")
+        if beside_ms < RATIO_MAX * alone_ms:
+            break
+    assert beside_ms < RATIO_MAX * alone_ms
     await asyncio.to_thread(gateway.ask, "stop publishing")
-    stats = await asyncio.to_thread(gateway.stats)
-    last = {name: stats["published"][f"{name}:FPT"] for name in ("trade", "depth")}
+    published = (await asyncio.to_thread(gateway.stats))["published"]
+    last = {name.encode(): published[f"{name}:FPT"] for name in ("trade", "depth")}
     for _ in range(100):
-        if all(one.last == {name.encode(): number for name, number in last.items()} for one in normal):
+        if all(one.last == last for one in normal):
             break
         await asyncio.sleep(STEP_S)
     assert [one.faults[:1] for one in normal if one.faults] == []
-    assert [one.last for one in normal] == [{name.encode(): number for name, number in last.items()}] * NORMAL
-    alone_ms = p99_ms(normal, (began_s, joined_s), (cut_s, cut_s + ALONE_S))
-    beside_ms = p99_ms(normal, (joined_s, cut_s))
-    print(f"p99 of {NORMAL} clients: {alone_ms:.1f} ms alone, {beside_ms:.1f} ms beside {SLOW + DEAF} slow ones")
-    assert beside_ms < RATIO_MAX * max(alone_ms, P99_MS_MIN)
+    assert [one.last for one in normal] == [last] * NORMAL
+    assert_told(slow, deaf)
+    assert_accounted(await asyncio.to_thread(gateway.stats), len(slow) + len(deaf))
+
+
+def assert_told(slow: list[SlowReader], deaf: list[SlowReader]) -> None:
+    """The slow ones read all of it; of the deaf ones at least one got as far as the close frame."""
     for one in slow:
         found = account(one)
         assert found["codes"][0] == "SLOW_START"
@@ -188,11 +202,17 @@ async def story(gateway: GatewayProcess) -> None:
         account(one)
         assert one.close_code in (4001, None)  # the close frame waits behind half a megabyte that they did not read
     assert any(one.close_code == 4001 for one in deaf)
-    assert stats["closes"] == {"4001": SLOW + DEAF}
-    # I6 of all sessions together: what was queued for one that was cut is discarded with it; a client that caught up
-    # gets the last image again that it had lost, which is beside what was eligible.
+
+
+def assert_accounted(stats: dict[str, Any], cut: int) -> None:
+    """I6 of all sessions together, once nothing is under way: what was queued for one that was cut is discarded with
+    it; a client that caught up gets the last image again that it had lost, which is beside what was eligible."""
+    assert stats["closes"] == {"4001": cut}
     accounted = stats["delivered"] + stats["conflated"] + stats["skipped"] + stats["discarded"]
-    assert 0 <= accounted - stats["eligible"] <= SLOW + DEAF
+    assert 0 <= accounted - stats["eligible"] <= cut
+
+
+def assert_no_growth(memory: list[int]) -> None:
     settled = memory[len(memory) // 3 :]
     assert max(settled) - settled[0] < GROWTH_BYTES_MAX, "memory grows beside clients that do not read"
 
