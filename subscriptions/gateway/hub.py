@@ -2,7 +2,7 @@
 
 Theory of operation. A stream is (origin, stream key); `live`, each delay and each replay are apart and share nothing. A
 stream has one variant for each view of it that somebody follows (`variants.py`); a record is made once per variant,
-whoever follows it. A variant holds the bound `append` of each member's outbox, so one delivery is one call. Rights are
+whoever follows it. A variant holds the list of each member's outbox, so one delivery is one append to it. Rights are
 checked when a member joins, when the hub is told that they changed, and when the market of a stream turns out to be
 another one; never per record. A member that is behind (`catch_up.py`) is in no variant until it has caught up.
 """
@@ -84,12 +84,12 @@ class Hub(Membership):
                     if not variant.fresh:
                         variant.fresh = True
                         self.fresh.append(variant)
-                    appends = variant.appends
-                    if appends is None:
-                        appends = variant.appends = [outbox.pending.append for outbox in variant.members.values()]
-                    self.delivered += len(appends)
-                    for append in appends:
-                        append(line)
+                    queues = variant.queues
+                    if queues is None:
+                        queues = variant.queues = [outbox.pending for outbox in variant.members.values()]
+                    self.delivered += len(queues)
+                    for queue in queues:
+                        queue.append(line)
                 else:
                     self.delivered += variant.push(head, line)
         if head is not None:

@@ -36,29 +36,29 @@ class Variant:
         self.members: dict[str, Outbox] = {}
         self.fresh = False  # delivered since the last tick: its members are looked at then
         self.on_fresh: Callable[[Variant], None] = _nobody_looks
-        self.appends: list[Callable[[bytes], None]] | None = None  # rebuilt at the first record after a change
+        self.queues: list[list[bytes]] | None = None  # of the members; rebuilt at the first record after a change
 
     def join(self, name: str, outbox: Outbox) -> None:
         self.members[name] = outbox
-        self.appends = None
+        self.queues = None
 
     def leave(self, name: str) -> None:
         outbox = self.members.pop(name, None)
         if outbox is not None and self.fresh:
             outbox.wake()  # what it was given; the next tick would not find it here
-        self.appends = None
+        self.queues = None
 
     def deliver(self, record: bytes) -> int:
         """Hand a finished record to every member; how many they are."""
-        appends = self.appends
-        if appends is None:
-            appends = self.appends = [outbox.pending.append for outbox in self.members.values()]
-        for append in appends:
-            append(record)
+        queues = self.queues
+        if queues is None:
+            queues = self.queues = [outbox.pending for outbox in self.members.values()]
+        for queue in queues:
+            queue.append(record)
         if not self.fresh:
             self.fresh = True
             self.on_fresh(self)
-        return len(appends)
+        return len(queues)
 
     def push(self, head: re.Match[bytes], line: bytes) -> int:
         """A record of the stream; how many deliveries it made."""
