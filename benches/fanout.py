@@ -18,6 +18,7 @@ from typing import Any
 
 import psutil
 
+from benches import stages
 from benches.fanout_run import Loads, Outcome, Work, measure
 from benches.gateway_under_test import GatewayUnderTest, Talker
 from benches.stock_layers import LAYERS, on_layer
@@ -75,7 +76,10 @@ def gateway(work: Work, *, flush_ms: int) -> Outcome:
             work, kind="websocket", port=under_test.port, path="/stream/v1", key=under_test.system.key, channel="trade"
         )
         try:
-            return measure("gateway", work, process=under_test.process, loads=loads, publish=_go(injector))
+            before = stages.read(under_test.metrics_port)
+            found = measure("gateway", work, process=under_test.process, loads=loads, publish=_go(injector))
+            print(f"in the gateway, {stages.words(before, stages.read(under_test.metrics_port))}")
+            return found
         finally:
             loads.close()
             injector.close()

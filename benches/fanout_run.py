@@ -57,6 +57,7 @@ class Outcome:
     frames: int
     bytes: int
     ages_us: Counter[int]
+    unread_us: Counter[int]  # how long what was read had been in the client's socket
     notices: Counter[str]
 
     @property
@@ -82,7 +83,8 @@ class Outcome:
             f"{self.per_cpu_s:,.0f} a CPU second; {self.frames / self.seconds:,.0f} frames/s, "
             f"{self.bytes / self.seconds / 1e6:,.0f} MB/s; load generators {self.load_cpu_s / self.seconds:.2f} cores\n"
             f"  published to client: p50 {self.age_ms(0.5):.1f} ms, p99 {self.age_ms(0.99):.1f} ms, "
-            f"p99.9 {self.age_ms(0.999):.1f} ms\n"
+            f"p99.9 {self.age_ms(0.999):.1f} ms; of it in the client's socket, before the load generator read it: "
+            f"p50 {share_ms(self.unread_us, 0.5):.1f} ms, p99 {share_ms(self.unread_us, 0.99):.1f} ms\n"
             f"  eligible {self.eligible:,} = delivered {self.delivered:,} + skipped {self.eligible - self.delivered:,}"
             f", clients not exact: {len(self.wrong)}, notices: {dict(self.notices) or 'none'}"
         )
@@ -165,8 +167,12 @@ def measure(
         server=server, work=work, delivered=sum(report["records"]), eligible=sum(eligible), wrong=wrong,
         seconds=at - began, published_s=published["seconds"], cpu_s=used, load_cpu_s=load_used,
         frames=report["frames"], bytes=report["bytes"],
-        ages_us=Counter({int(age): count for age, count in report["ages_us"].items()}), notices=report["notices"],
+        ages_us=_counted(report["ages_us"]), unread_us=_counted(report["unread_us"]), notices=report["notices"],
     )  # fmt: skip
+
+
+def _counted(steps: dict[str, int]) -> Counter[int]:
+    return Counter({int(step): count for step, count in steps.items()})
 
 
 def _cpu_of(loads: Loads) -> float:

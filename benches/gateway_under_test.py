@@ -15,6 +15,7 @@ import psutil
 from websockets.exceptions import InvalidHandshake
 from websockets.sync.client import connect
 
+from mdds_site.env import METRICS_KINDS
 from testbed.ports import free_base_port
 from testbed.rabbitmq import PrivateRabbitMQ
 from testbed.system import ROOT, System, die_with_parent
@@ -78,6 +79,10 @@ class GatewayUnderTest:
     @property
     def port(self) -> int:
         return self.system.base_port + 1
+
+    @property
+    def metrics_port(self) -> int:
+        return self.system.base_port + 20 + 8 * METRICS_KINDS.index("gateway")
 
     @property
     def process(self) -> psutil.Process:

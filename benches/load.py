@@ -9,6 +9,7 @@ import json
 import resource
 import select
 import socket
+import struct
 import sys
 import time
 from collections import Counter
@@ -19,6 +20,7 @@ from benches.raw_clients import RX, NatsClient, RawClient, WebSocketClient
 BUFFER_BYTES = 1 << 20
 OPENING_MAX = 64  # under way at once
 SAMPLE_EVERY = 97  # reads: of one in so many the age of every record is taken
+TIMESTAMPNS = 35  # SO_TIMESTAMPNS and SCM_TIMESTAMPNS of Linux: when the kernel took the last byte that was read
 CLIENTS_AN_ADDRESS_MAX = 5_000  # an address has about 28,000 ports
 
 
@@ -27,6 +29,7 @@ class Load:
         self.spec = spec
         self.clients: dict[int, RawClient] = {}
         self.ages_us: Counter[int] = Counter()  # in steps of 100
+        self.unread_us: Counter[int] = Counter()  # how long the last byte of a sampled read lay in the socket
         self._poll = select.epoll()
         self._buffer = bytearray(BUFFER_BYTES)
         self._view = memoryview(self._buffer)
@@ -58,8 +61,10 @@ class Load:
                 told = True
                 continue
             client = self.clients[descriptor]
+            self._reads += 1
+            sampled = self._reads % SAMPLE_EVERY == 0
             try:
-                size = client.sock.recv_into(self._view)
+                size = self._read_stamped(client.sock) if sampled else client.sock.recv_into(self._view)
             except BlockingIOError:
                 continue
             except OSError:
@@ -69,8 +74,7 @@ class Load:
                 self._poll.unregister(descriptor)
                 continue
             client.feed(self._buffer, size)
-            self._reads += 1
-            if self._reads % SAMPLE_EVERY == 0:
+            if sampled:
                 self._sample(size)
         return told
 
@@ -85,6 +89,7 @@ class Load:
                 print(sum(client.records for client in self.clients.values()), flush=True)
             elif line == "clear":
                 self.ages_us.clear()
+                self.unread_us.clear()
             else:
                 return
 
@@ -103,6 +108,7 @@ class Load:
             "heartbeats": [client.heartbeats for client in clients],
             "notices": notices,
             "ages_us": self.ages_us,
+            "unread_us": self.unread_us,
             "cpu_s": usage.ru_utime + usage.ru_stime,
         }
 
@@ -111,6 +117,7 @@ class Load:
         source = f"127.0.0.{2 + (spec.get('first', 0) + number) // CLIENTS_AN_ADDRESS_MAX}"
         sock = socket.create_connection(("127.0.0.1", spec["port"]), timeout=20, source_address=(source, 0))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, TIMESTAMPNS, 1)
         client: RawClient
         if spec["kind"] == "nats":
             client = NatsClient(sock, symbols)
@@ -120,6 +127,14 @@ class Load:
         self.clients[sock.fileno()] = client
         self._poll.register(sock, select.EPOLLIN)
         return sock.fileno()
+
+    def _read_stamped(self, sock: socket.socket) -> int:
+        size, found, _, _ = sock.recvmsg_into([self._view], 64)
+        for level, kind, data in found:
+            if (level, kind) == (socket.SOL_SOCKET, TIMESTAMPNS):
+                seconds, ns = struct.unpack("=qq", data[:16])
+                self.unread_us[max(0, time.time_ns() - seconds * 1_000_000_000 - ns) // 100_000 * 100] += 1
+        return size
 
     def _sample(self, size: int) -> None:
         now_ns = time.time_ns()
