@@ -18,12 +18,41 @@ ROOT = Path(__file__).resolve().parent.parent
 WORKERS = ("run_capture", "run_publisher", "run_parser", "run_gateway")
 STOP_S = 6.0
 SQLITE_FILE = "mdds.sqlite3"
-_MIGRATED: list[bytes] = []  # an empty database with all tables, once one system has made them
+_MIGRATED: list[bytes] = []  # an empty database with all tables, once they were made
 
 
 def die_with_parent() -> None:
     """Run in a child before it becomes another program: it gets SIGKILL when we end."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: nothing outlives a test that was killed
+
+
+def run_command(environ: Mapping[str, str], *arguments: str, timeout_s: float = 120.0) -> str:
+    """Run a management command to its end and return what it printed; raises with its error text."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "manage.py"), *arguments],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+        start_new_session=True,  # Ctrl-C is for whoever started us: it ends the system in good order
+    )
+    if done.returncode:
+        raise RuntimeError(f"manage.py {' '.join(arguments)}: exit {done.returncode}: {done.stderr[-2000:]}")
+    return done.stdout
+
+
+def make_tables(environ: Mapping[str, str]) -> None:
+    """Make the tables of the system of `environ`. SQLite's are made once per process, the next systems get copies:
+    seconds less each."""
+    path, sqlite = Path(environ["MDDS_DATA"]) / SQLITE_FILE, environ.get("MDDS_DATABASE", "sqlite") == "sqlite"
+    if sqlite and _MIGRATED:
+        path.write_bytes(_MIGRATED[0])
+        return
+    run_command(environ, "migrate", "--verbosity", "0")
+    if sqlite:
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            _MIGRATED.append(database.serialize())
 
 
 class System:
@@ -77,30 +106,12 @@ class System:
                 self.login = (user, password)
 
     def migrate(self) -> None:
-        """Make the tables. SQLite's are made once per process, the next systems get copies: seconds less each."""
-        path = self.data_dir / SQLITE_FILE
-        if self.environ["MDDS_DATABASE"] == "sqlite" and _MIGRATED:
-            path.write_bytes(_MIGRATED[0])
-            return
-        self.manage("migrate", "--verbosity", "0")
-        if self.environ["MDDS_DATABASE"] == "sqlite":
-            with contextlib.closing(sqlite3.connect(path)) as database:
-                _MIGRATED.append(database.serialize())
+        """Make the tables."""
+        make_tables(self.environ)
 
     def manage(self, *arguments: str, timeout_s: float = 120.0) -> str:
         """Run a management command to its end and return what it printed; raises with its error text."""
-        done = subprocess.run(
-            [sys.executable, str(ROOT / "manage.py"), *arguments],
-            env=self.environ,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-            start_new_session=True,  # Ctrl-C is for whoever started us: it ends the system in good order
-        )
-        if done.returncode:
-            raise RuntimeError(f"manage.py {' '.join(arguments)}: exit {done.returncode}: {done.stderr[-2000:]}")
-        return done.stdout
+        return run_command(self.environ, *arguments, timeout_s=timeout_s)
 
     def start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
         """Start `manage.py <arguments>` as `name`; its output goes to `data_dir/<name>.log`."""

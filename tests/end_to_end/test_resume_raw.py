@@ -19,7 +19,7 @@ import pytest
 from feeds.bus.base import Outgoing
 from feeds.bus.factory import open_bus
 from testbed.rabbitmq import PrivateRabbitMQ
-from testbed.system import ROOT, die_with_parent
+from testbed.system import ROOT, die_with_parent, make_tables
 from tests.client_faults.light import LightClient, run
 from tests.gateway import cast
 from tests.gateway.test_run_gateway import manage
@@ -243,7 +243,7 @@ def test_not_one_trade_is_missing_and_none_comes_twice(
 ) -> None:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MDDS_")}
     environ = kept | {"MDDS_DATA": str(tmp_path), "MDDS_PORT": str(base_port), "MDDS_BUS": rabbitmq.url}
-    assert manage(environ, "migrate", "-v0").returncode == 0
+    make_tables(environ)
     key = manage(environ, "setup_demo").stdout.split("key: ")[1].split()[0]
     gateways = Gateways(environ)
     try:

@@ -10,6 +10,7 @@ import pytest
 
 from mdds_client import AsyncClient, Gap
 from testbed.rabbitmq import PrivateRabbitMQ
+from testbed.system import make_tables
 from testbed.tcp_proxy import TcpProxy
 from tests.client_faults.light import run
 from tests.end_to_end.test_resume_raw import BACK_S_MAX, SYMBOLS, Follower, Gateways, Publisher, until
@@ -76,7 +77,7 @@ async def story(gateways: Gateways, proxy: TcpProxy, key: str) -> None:
 def test_a_program_with_the_sdk_misses_nothing(rabbitmq: PrivateRabbitMQ, base_port: int, tmp_path: Path) -> None:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MDDS_")}
     environ = kept | {"MDDS_DATA": str(tmp_path), "MDDS_PORT": str(base_port), "MDDS_BUS": rabbitmq.url}
-    assert manage(environ, "migrate", "-v0").returncode == 0
+    make_tables(environ)
     key = manage(environ, "setup_demo").stdout.split("key: ")[1].split()[0]
     gateways = Gateways(environ)
     try:

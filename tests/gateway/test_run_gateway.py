@@ -21,6 +21,7 @@ from websockets.sync.client import connect
 from feeds.bus.base import Outgoing
 from feeds.bus.factory import open_bus
 from testbed.rabbitmq import PrivateRabbitMQ
+from testbed.system import make_tables
 from tests.gateway import cast
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,7 +84,7 @@ async def publish(environ: dict[str, str], *bodies: bytes) -> None:
 
 @pytest.mark.services
 def test_a_gateway_process_delivers_from_rabbitmq(environ: dict[str, str]) -> None:
-    assert manage(environ, "migrate", "-v0").returncode == 0
+    make_tables(environ)
     key = manage(environ, "setup_demo").stdout.split("key: ")[1].split()[0]
     with gateway_process(environ) as process:
         client = open_stream(int(environ["MDDS_PORT"]) + 1, key, process)

@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.utils import timezone
 
+from feeds.checks import START_CHECKS
 from feeds.config import LINE_NAMES
 from subscriptions import demo
 
@@ -20,6 +21,7 @@ OPERATOR = "demo"
 
 
 class Command(BaseCommand):
+    requires_system_checks = START_CHECKS
     help = "Sets up the demo's exchange, feeds, instruments, products, subscriber, operator and key. May be run again."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
