@@ -87,7 +87,7 @@ class Arbiter:
             counts.received += 1
             _length, msg_type, number, sent, market = head.groups()
             stream = streams.get((market, msg_type))
-            if stream is not None and not stream.pending and int(number) == stream.expected:
+            if stream is not None and int(number) == stream.expected and not (stream.pending or stream.renewed):
                 stream.expected += 1
                 stream.last_rx_ns = rx_ns
                 stream.last_sent = sent
@@ -172,7 +172,7 @@ class Arbiter:
             return
         stream = self._stream(market, msg_type)
         if self._restarts(stream, sequence, sent, rx_ns):
-            self._restart(stream, sequence, rx_ns)
+            self._restart(stream, sequence, sent, rx_ns=rx_ns)
         if stream.beginning and 0 < stream.expected - sequence < RESET_DISTANCE:
             stream.expected = sequence  # the other line has lost it
         if sequence >= stream.expected:
@@ -214,15 +214,15 @@ class Arbiter:
     def _restarts(self, stream: Sequencer, sequence: int, sent: bytes, rx_ns: int) -> bool:
         if not stream.expected:
             return True
-        if sequence >= stream.expected:
-            return False
+        if sequence >= stream.expected:  # after a reset: the first of the new numbers are lost, or this is of the old
+            return bool(stream.renewed) and sent >= stream.renewed
         if stream.may_restart or sequence in stream.holes:
             return stream.may_restart
         if sequence == 1 and (sent > stream.last_sent or rx_ns - stream.last_rx_ns > RESET_IDLE_NS):
             return True
         return stream.expected - sequence >= RESET_DISTANCE and sent > stream.last_sent
 
-    def _restart(self, stream: Sequencer, sequence: int, rx_ns: int) -> None:
+    def _restart(self, stream: Sequencer, sequence: int, sent: bytes, *, rx_ns: int) -> None:
         """The first message of a stream, or a reset. One that the session does not explain, or that comes when streams
         have gone on with their old numbers in this epoch, begins a new epoch for the whole feed."""
         streams = self.by_name.values()
@@ -231,7 +231,7 @@ class Arbiter:
             for other in streams:
                 self._give_up_all(other)
                 if not self._has_begun_anew(other, stream, rx_ns):
-                    other.change_epoch()
+                    other.change_epoch(sent)
             self.on_reset()
         self._give_up_all(stream)
         stream.restart(sequence, rx_ns)

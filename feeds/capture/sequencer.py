@@ -60,15 +60,17 @@ class Sequencer:
     base: int = 0  # the first number of this epoch, or what a cursor expected: of earlier copies nothing is known
     went_on_from: int = 0  # what was expected when the epoch changed
     began_ns: int = 0  # receive time of the message with which its numbers began
+    renewed: bytes = b""  # SendingTime of the reset it has yet to follow: what was sent later is of new numbers
 
     @property
     def went_on(self) -> bool:
         """Whether the old numbers went on in this epoch, so that beginning anew in it would give them twice."""
         return self.may_restart and self.expected > self.went_on_from
 
-    def change_epoch(self) -> None:
-        """From here the numbers may begin anew."""
+    def change_epoch(self, renewed: bytes = b"") -> None:
+        """From here the numbers may begin anew; after a reset, told by a message sent at `renewed`, they do."""
         self.may_restart = True
+        self.renewed = renewed
         self.went_on_from = self.expected
 
     def hold(self, sequence: int, held: Held) -> bool:
@@ -106,6 +108,7 @@ class Sequencer:
         self.began_ns = rx_ns
         self.beginning = sequence > 1
         self.may_restart = False
+        self.renewed = b""
         self.pending.clear()
         self.holes = Ranges()
 
@@ -121,6 +124,7 @@ class Sequencer:
             [list(r) for r in self.holes],
             self.went_on_from,
             self.began_ns,
+            self.renewed.decode("latin-1"),
         ]
 
     @classmethod
@@ -137,4 +141,5 @@ class Sequencer:
             holes=Ranges([(int(a), int(b)) for a, b in holes]),  # type: ignore[attr-defined]
             went_on_from=int(str(rest[0] if rest else expected)),  # a cursor of before this was kept has none
             began_ns=int(str(rest[1] if rest[1:] else 0)),
+            renewed=str(rest[2] if rest[2:] else "").encode("latin-1"),
         )

@@ -337,9 +337,14 @@ class Pipeline:
         if context.seen_before(_identity(rx_ns, data)):
             return
         state = json.loads(data)
+        late_start = state.get("event") == "late_start"
+        if late_start:
+            seen = context.seen.get((state["market"], state["stream"]))
+            if seen is not None and seen.high >= state["to"]:  # the other publisher of the pair was there
+                return
         if self.partition == OWN_PARTITION:
             records.append(state_record(context, rx_ns, state))
-        if state.get("event") == "late_start":
+        if late_start:
             records += doubt(context, state, rx_ns, late_start=True, partition=self.partition)
             context.suspects.taken(rx_ns)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -195,14 +196,16 @@ async def warm_up(system: System, client: Reader) -> None:
 async def one_epoch(pairs: Pairs) -> None:
     """Until both publishers count alike. A capture that was not there yet for the first run of the warm-up has missed
     the reset of the next one, and two seconds pass until its publisher follows: so long the other is the only path."""
-    epochs: set[object] = set()
-    async with asyncio.timeout(READY_S_MAX):
-        while len(epochs) != 1 or None in epochs:
-            await asyncio.to_thread(
-                pairs.system.manage, "run_simulator", "--feed", FEED, "--symbols", "2", "--count", "60", "--quiet"
-            )
-            await asyncio.sleep(3.0)
-            epochs = {(pairs.cursor(host).state or {}).get("epoch") for host in HOSTS}
+    deadline = time.monotonic() + READY_S_MAX
+    while True:
+        await asyncio.to_thread(
+            pairs.system.manage, "run_simulator", "--feed", FEED, "--symbols", "2", "--count", "60", "--quiet"
+        )
+        await asyncio.sleep(3.0)
+        epochs = {(pairs.cursor(host).state or {}).get("epoch") for host in HOSTS}
+        if len(epochs) == 1 and None not in epochs:
+            return
+        assert time.monotonic() < deadline, told(pairs, [])
 
 
 async def both_publish(pairs: Pairs, client: Reader) -> None:

@@ -16,7 +16,7 @@ from feeds.parser.counts import ParserCounts
 from feeds.parser.pipeline import Pipeline
 from feeds.parser.translator import Translator
 from tests.feeds.data_path import EPOCH, MS, T0_NS, feed_config
-from tests.feeds.wire import book, trade
+from tests.feeds.wire import book, expected, trade
 
 PARTITIONS = 3
 ISINS = tuple(f"VN000000{name}1" for name in ("FPT", "VNM", "HPG", "SSI", "MWG", "VCB"))
@@ -296,6 +296,32 @@ def test_one_that_comes_back_after_a_reset_carries_on_alone_from_its_first_messa
     assert received_of(parsers) == expected_of([*passed, *coming])
     assert order_faults(parsers.records) == []
     assert parsers.gaps() == set()
+
+
+@pytest.mark.parametrize("missed", [1, 2, 5])
+def test_a_stream_that_one_was_not_there_for_to_begin_anew_is_whole(missed: int) -> None:
+    """A slow stream beside a fast one that tells the reset. In turn each of the two is down while it goes on."""
+    hosts, parsers = (Host("a"), Host("b", offset_ns=900)), Parsers()
+
+    def both(data: bytes, at_ms: int, *there: int) -> None:
+        for number in there or (0, 1):
+            parsers.take(hosts[number].take(data, at_ms))
+            parsers.take(hosts[number].tick(at_ms + 400))
+
+    slow = [expected(n, market="UPX") for n in range(1, 3)]
+    anew = [with_sum(expected(n, market="UPX").replace(b"02:15:00.123", b"02:15:08.123")) for n in range(1, 21)]
+    both(trade(1), 0)
+    for n, data in enumerate(slow):
+        both(data, 500 * n)
+    both(with_sum(trade(1, price="97000.0").replace(b"02:15:00.123", b"02:15:07.123")), 7_000)
+    for n, data in enumerate(anew):
+        alone = (0,) if n < missed else (1,) if 8 <= n < 12 else ()
+        both(data, 8_000 + 500 * n, *alone)
+    assert [host.stage.epoch for host in hosts] == [EPOCH + 1, EPOCH + 1]
+    assert parsers.sequences("expected") == [1, 2, *range(1, 21)]
+    assert parsers.gaps() == set()
+    assert [record for record in parsers.records if record.get("event") == "late_start"] == []
+    assert order_faults(parsers.records) == []
 
 
 def test_what_was_received_around_a_reset_is_not_yet_of_its_epoch() -> None:

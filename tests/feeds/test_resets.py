@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from feeds.capture.sequencer import Sequencer
 from tests.feeds.transcript import Event, Transcript
 from tests.feeds.wire import Pair, message
@@ -147,6 +149,32 @@ def test_what_began_in_an_earlier_run_begins_anew() -> None:
     assert numbers(t.take()) == [1, 1, 2, "reset", 1, 1, 2]
 
 
+@pytest.mark.parametrize("first", [2, 3, 60, 71, 72, 500])
+def test_what_comes_first_after_a_reset_is_of_the_new_numbers(first: int) -> None:
+    """A capture that was down when UPX began anew. Taken for old numbers that go on, they had a gap from 71, and a
+    stream that may still begin anew has no place to tell the other publisher's gaps by."""
+    t = Transcript()
+    t.at(1, "A", tick(70, market="UPX"), tick(20))
+    t.clock(BEGUN_MS)
+    t.take()
+    t.at(2_000, "A", tick(1, LATER))
+    t.at(2_001, "A", tick(first, NEXT, "UPX"), tick(first + 1, NEXT, "UPX"))
+    t.clock(2_001 + BEGUN_MS)
+    assert numbers(t.take()) == ["reset", 1, first, first + 1]
+    assert t.late_starts[-1] == ("UPX", "market", first)
+    assert not t.arbiter.by_name["UPX", "market"].may_restart
+
+
+def test_an_old_message_that_comes_after_a_reset_is_of_the_old_numbers() -> None:
+    t = Transcript()
+    t.at(1, "A", tick(1, market="UPX"), tick(1), tick(2))
+    t.take()
+    t.at(2, "A", tick(1, LATER))
+    t.at(3, "B", tick(2, market="UPX"))
+    t.at(4, "A", tick(1, LATER, "UPX"))
+    assert numbers(t.take()) == ["reset", 1, 2, "reset", 1]
+
+
 def test_a_cursor_knows_what_went_on() -> None:
     t = started(at=5_000)
     t.arbiter.new_session()
@@ -154,3 +182,11 @@ def test_a_cursor_knows_what_went_on() -> None:
     (kept,) = (Sequencer.restore(stream.state()) for stream in t.arbiter.by_name.values())
     assert kept.went_on
     assert not Sequencer.restore(kept.state()[:7]).went_on, "written before it was kept"
+
+
+def test_a_cursor_knows_the_reset() -> None:
+    t = Transcript()
+    t.at(1, "A", tick(1, market="UPX"), tick(1), tick(2))
+    t.at(2, "A", tick(1, LATER))
+    kept = Sequencer.restore(t.arbiter.by_name["UPX", "market"].state())
+    assert (kept.may_restart, kept.renewed) == (True, LATER.encode())
