@@ -27,8 +27,8 @@ LateStart = Callable[[Sequencer, int], None]  # a stream, the receive time of it
 
 
 class Arbiter:
-    """One feed's arbitration. `emit` receives released messages, `on_gap` declared gaps, `on_reset` a new epoch,
-    `on_late_start` streams that begin above 1, each before its first message."""
+    """One feed's arbitration. `emit` receives released messages, `on_gap` declared gaps, `on_reset` a new epoch
+    (receive time of its first message), `on_late_start` streams that begin above 1, each before its first message."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Arbiter:
         emit: Emit,
         *,
         on_gap: Callable[[Gap], None],
-        on_reset: Callable[[], None],
+        on_reset: Callable[[int], None],
         on_late_start: LateStart,
     ) -> None:
         self.feed = feed
@@ -232,7 +232,7 @@ class Arbiter:
                 self._give_up_all(other)
                 if not self._has_begun_anew(other, stream, rx_ns):
                     other.change_epoch(sent)
-            self.on_reset()
+            self.on_reset(rx_ns)
         self._give_up_all(stream)
         stream.restart(sequence, rx_ns)
         stream.last_rx_ns = rx_ns

@@ -165,12 +165,12 @@ class RawStage:
         self.epoch = max(epoch, next_epoch)  # a day of more than 99 resets reached into the next day's numbers
         self.arbiter.new_session()
 
-    def _on_reset(self) -> None:
+    def _on_reset(self, rx_ns: int) -> None:
         self._flush_before_epoch()
         self.epoch += 1
-        self.epoch_began_ns = self._rx_ns
+        self.epoch_began_ns = rx_ns
         if self.monitor is not None:
-            self.monitor.reset(self.epoch, self._rx_ns)
+            self.monitor.reset(self.epoch, rx_ns)
 
     def _on_late_start(self, stream: Sequencer, rx_ns: int) -> None:
         """A stream's first message has a number above 1: what came before it may have been sent, nobody knows. Said of

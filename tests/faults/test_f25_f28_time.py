@@ -102,7 +102,7 @@ async def test_f25_a_reset_that_makes_no_epoch_is_seen(
 ) -> None:
     """A test of the tests: without a new epoch the parser takes the new messages for old copies."""
 
-    def nothing(_stage: RawStage) -> None:
+    def nothing(_stage: RawStage, _rx_ns: int) -> None:
         """The epoch stays."""
 
     monkeypatch.setattr(RawStage, "_on_reset", nothing)

@@ -13,7 +13,7 @@ from feeds.capture.publisher import FeedPublisher, PublisherWorker
 from feeds.capture.worker import journal_folder
 from feeds.journal import JournalWriter
 from tests.feeds.data_path import EPOCH, T0_NS, feed_config
-from tests.feeds.wire import trade
+from tests.feeds.wire import edited, trade
 
 
 @asynccontextmanager
@@ -130,10 +130,23 @@ async def test_the_bus_knows_an_epoch_before_its_first_message_goes_out(tmp_path
         assert kept == [b"%d %d" % (EPOCH, T0_NS + 1)] * len(kept) != []
         kept.clear()
         receive(first, tmp_path / "a", 3)
-        first.stage._on_reset()
+        first.stage._on_reset(T0_NS + 3)
         receive(first, tmp_path / "a", 4)
         await first._flush()
         assert kept == [b"%d %d" % (EPOCH + 1, T0_NS + 3)] * len(kept) != []
+
+
+async def test_an_epoch_began_with_the_message_that_told_the_reset(tmp_path: Path) -> None:
+    """Not with what else was read with it: the partner forgets its streams of before that time, and if that was all of
+    a short burst it would miss the next reset, too."""
+    async with publishers(tmp_path, "a") as (_, (first,)):
+        receive(first, tmp_path / "a", 50)
+        burst = [edited(trade(n), b"02:15:00.123", b"02:15:07.123") for n in (1, 2, 3)]
+        writer = JournalWriter(journal_folder(tmp_path / "a", "KRX"), 7)
+        writer.append([(T0_NS + 7_000 + n, 0, 0, data) for n, data in enumerate(burst)])
+        writer.close()
+        read_all(first)
+        assert (first.stage.epoch, first.stage.epoch_began_ns) == (EPOCH + 1, T0_NS + 7_000)
 
 
 async def test_nothing_is_said_before_something_was_received(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ class Transcript:
             self.feed,
             self._emit,
             on_gap=self._gap,
-            on_reset=lambda: self.events.append(("reset",)),
+            on_reset=lambda _rx_ns: self.events.append(("reset",)),
             on_late_start=lambda stream, _rx_ns: self.late_starts.append(
                 (stream.market, stream.stream, stream.expected)
             ),
