@@ -85,4 +85,8 @@ class Link:
         self._attempt += 1
         await asyncio.sleep(delay)
 
+    def progressed(self) -> None:
+        """The broker did what was asked: a refusal that follows is not a connection that fails at once."""
+        self._opened_s = float("-inf")
+
     close = drop

@@ -133,6 +133,7 @@ class AmqpOutbox:
         now, counts = monotonic_ns(), self._link.counts
         counts.blocked_ns += now - self._moved_ns
         counts.confirmed += more
+        self._link.progressed()
         self._moved_ns = now
         self._confirmed_count += more
         for _ in range(more):
