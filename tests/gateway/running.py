@@ -233,8 +233,8 @@ def running(folder: Path, **options: Any) -> Iterator[RunningGateway]:
     try:
         yield gateway
     finally:
+        gateway.clients.close()  # first: a gateway with sessions waits for its close frames to arrive
         gateway.stop()
-        gateway.clients.close()
         if before is None:
             channel_layers.backends.pop("default", None)
         else:
