@@ -36,7 +36,9 @@ class AccountEvents:
         if event not in EVENT_NAMES or not isinstance(members, Mapping):
             log.warning("account event %r is not one of ours", event)
             return
-        code = next((grant.subscriber for grant in self._grants() if grant.subscriber_id == subscriber), None)
+        code = next(
+            (grant.subscriber for grant in self.layer.open_keys.grants() if grant.subscriber_id == subscriber), None
+        )
         if code is not None:
             self.publish(code, str(event), members)
 
@@ -55,7 +57,9 @@ class AccountEvents:
 
     def key_ended(self, grant: Grant, code: str) -> None:
         """To the sessions that the subscriber has with other keys."""
-        if grant.subscriber_id > 0 and any(one.subscriber_id == grant.subscriber_id for one in self._grants()):
+        if grant.subscriber_id > 0 and any(
+            one.subscriber_id == grant.subscriber_id for one in self.layer.open_keys.grants()
+        ):
             self.publish(grant.subscriber, "key_ended", {"key": grant.key_id, "code": code})
 
     def sessions_used(self, grant: Grant, used: int) -> None:
@@ -71,8 +75,9 @@ class AccountEvents:
             return
         self._warn_ns = now_ns + 1_000_000_000
         self._forget()
-        for grant in {one.key_id: one for one in self._grants(following=True) if one.expires_ns is not None}.values():
-            assert grant.expires_ns is not None, "filtered above"
+        for grant in self.layer.open_keys.grants():
+            if grant.expires_ns is None or not self._follows(grant.key_id):
+                continue
             due = account.warning_due(grant.expires_ns, warned_s=self._warned.get(grant.key_id), now_ns=now_ns)
             if due is not None:
                 self._warned[grant.key_id] = due
@@ -81,21 +86,18 @@ class AccountEvents:
 
     def _forget(self) -> None:
         """Drop what concerns nobody who is connected."""
-        grants = self._grants()
+        grants = self.layer.open_keys.grants()
         keys, subscribers = {one.key_id for one in grants}, {one.subscriber_id for one in grants}
         self._warned = {key: due for key, due in self._warned.items() if key in keys}
         self._told = {one: change for one, change in self._told.items() if one in subscribers}
 
-    def _grants(self, *, following: bool = False) -> list[Grant]:
-        """Of the open sessions; `following`: of those that follow their account channel."""
-        found = []
-        for seat in self.layer.seats.values():
-            subscriptions = seat.session.subscriptions.values()
-            if seat.session.grant is None or seat.cut:
-                continue
-            if not following or any(one.operation.channel == account.CHANNEL for one in subscriptions):
-                found.append(seat.session.grant)
-        return found
+    def _follows(self, key_id: str) -> bool:
+        """Whether a session with this key follows its account channel."""
+        return any(
+            one.operation.channel == account.CHANNEL
+            for seat in self.layer.open_keys.seats(key_id)
+            for one in seat.session.subscriptions.values()
+        )
 
 
 def _same(one: tuple[Grant, Grant], other: tuple[Grant, Grant]) -> bool:

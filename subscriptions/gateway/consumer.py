@@ -157,6 +157,7 @@ class StreamConsumer(AsyncConsumer):  # type: ignore[misc]
         session, limits = seat.session, grant.limits
         used = self.layer.admission.count(seat, grant, takeover=takeover, elsewhere=elsewhere, id=id)
         session.open(grant)
+        self.layer.open_keys.add(seat, grant.key_id)
         seat.outbox.bytes_max = min(limits.queue_bytes, self.layer.settings.outbox_bytes_max)
         stated = {
             "symbols": limits.symbols, "ops_per_s": limits.ops_per_s, "queue_bytes": seat.outbox.bytes_max,

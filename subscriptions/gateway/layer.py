@@ -29,6 +29,7 @@ from subscriptions.gateway.following import Member, stream_name
 from subscriptions.gateway.heads import LIVE, stream_key
 from subscriptions.gateway.hub import Hub
 from subscriptions.gateway.local_sessions import LocalSessions
+from subscriptions.gateway.open_keys import OpenKeys
 from subscriptions.gateway.outbox import Outbox
 from subscriptions.gateway.session import Session
 from subscriptions.gateway.shared_sessions import counted_as
@@ -72,6 +73,7 @@ class Seat:
     write_framed: Callable[[bytes], None] | None = None  # of a sink that takes frames with their headers
     cut: bool = False
     counted_as: str = ""  # whose session limit it uses up
+    key_id: str | None = None  # that `open_keys` has it under
 
 
 @dataclass(slots=True)
@@ -100,6 +102,7 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
         self.filled = asyncio.Event()  # cleared while an intake fetches the last seconds at its start
         self.filled.set()
         self.sessions = LocalSessions()
+        self.open_keys = OpenKeys()
         self._mailboxes: dict[str, Mailbox] = {}
         self._groups: dict[str, set[str]] = {}
         self.ready: dict[str, Outbox] = {}  # looked at in the next tick, beside the members of `hub.fresh`
@@ -203,7 +206,7 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
 
     def open_seat(self, name: str, sink: Sink, *, frames: Frames = JsonFrames) -> Seat:
         outbox = Outbox(self.settings.outbox_bytes_max, name=name)
-        outbox.frames, outbox.ready = frames, self.ready
+        outbox.frames, outbox.ready, outbox.sums = frames, self.ready, self.totals
         session = Session(name, hub=self.hub, catalog=self.catalog, outbox=outbox, clock_ns=self.clock_ns)
         seat = self.seats[name] = Seat(session, outbox, sink, getattr(sink, "write_framed", None))
         self.wheel.put(name, self.clock_ns() + FIRST_LOOK_NS)
@@ -215,7 +218,8 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
         if seat is not None:
             seat.session.close()
             self.uncount(seat)
-            self.totals.add_closed(seat.outbox)
+            self.open_keys.remove(seat)
+            self.totals.end(seat.outbox)
         self._mailboxes.pop(name, None)
         self.ready.pop(name, None)
 
@@ -226,6 +230,7 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
         seat.cut = True
         seat.session.state = "closing"
         self.hub.remove_member(seat.session.name)
+        self.open_keys.remove(seat)
         self.totals.closes[int(code)] += 1
         retry_after_ms = random.randint(*RETRY_AFTER_MS) if retry and code < 4400 else None
         seat.sink.cut(int(code), close_reason(error, retry_after_ms=retry_after_ms))

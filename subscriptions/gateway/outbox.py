@@ -56,6 +56,17 @@ def _nobody_restores(name: StreamName) -> None:
     """An outbox outside of a hub."""
 
 
+@dataclass(slots=True)
+class Sums:
+    """What all outboxes of a gateway counted, the ended ones included: nobody has to walk over them for it."""
+
+    delivered: int = 0
+    conflated: int = 0
+    skipped: int = 0
+    discarded: int = 0  # queued when the session, or the right to it, ended
+    sent_bytes: int = 0
+
+
 class Outbox:
     def __init__(
         self, bytes_max: int, *, name: str = "", sid_of: Callable[[str, bytes], int | None] = _sid_unknown
@@ -73,6 +84,7 @@ class Outbox:
         self.lost: set[StreamName] = set()  # live streams whose last image was dropped
         self.broken = False  # a strict stream met the bound, or replies did: only a close remains
         self.delivered = self.conflated = self.skipped = self.discarded = self.sent_bytes = 0
+        self.sums = Sums()  # the layer's, once it has a seat
         self.last_take_ns = self.sent_ns = 0  # when it was asked last; when that gave a frame
         self._measured = 0  # how many of `pending` are in `queued_bytes`
         self._controls = 0
@@ -123,7 +135,9 @@ class Outbox:
     def discard(self) -> None:
         """Drop the records that wait (the right to them has ended); control frames stay."""
         kept: list[bytes] = [item for item in self.pending if type(item) is ControlFrame]
-        self.discarded += len(self.pending) - len(kept)
+        gone = len(self.pending) - len(kept)
+        self.discarded += gone
+        self.sums.discarded += gone
         self._starts.clear()
         self._skips.clear()
         self.lost.clear()
@@ -138,9 +152,7 @@ class Outbox:
         if 0 < count <= PLAIN_RECORDS_MAX and not (self._controls or self._measured or self.slow or self._skips):
             frame = self.frames.records(pending)
             pending.clear()
-            self.sent_ns = now_ns
-            self.delivered += count
-            self.sent_bytes += len(frame)
+            self._sent(now_ns, count, len(frame))
             return [frame]
         if not (count or self._skips or self.slow):
             return []
@@ -151,15 +163,14 @@ class Outbox:
         else:
             items = self._head()
         frames, self._starts = self._starts, []
+        records = len(items)
         if self._skips:
             frames += self._skip_notices()
         if self._controls:
-            self._frames_around_controls(items, frames)
+            records -= self._frames_around_controls(items, frames)
         elif items:
-            self.delivered += len(items)
             frames.append(self.frames.records(items))
-        self.sent_bytes += sum(map(len, frames))
-        self.sent_ns = now_ns
+        self._sent(now_ns, records, sum(map(len, frames)))
         if self.slow:
             self._end_slow(frames)
         return frames
@@ -174,11 +185,18 @@ class Outbox:
         if count > PLAIN_RECORDS_MAX and len(frame) > FRAME_BYTES_MAX:
             return None
         pending.clear()
-        self.last_take_ns = self.sent_ns = now_ns
+        self.last_take_ns = now_ns
         self._takes += 1
-        self.delivered += count
-        self.sent_bytes += len(frame)
+        self._sent(now_ns, count, len(frame))
         return frame
+
+    def _sent(self, now_ns: int, records: int, size: int) -> None:
+        self.sent_ns = now_ns
+        self.delivered += records
+        self.sent_bytes += size
+        sums = self.sums
+        sums.delivered += records
+        sums.sent_bytes += size
 
     def settle(self, now_ns: int) -> bool:
         """Keep the bound while the client cannot be written to; True when it has to be cut (4001)."""
@@ -214,22 +232,24 @@ class Outbox:
         self._compacted_bytes = min(self._compacted_bytes, self.queued_bytes)
         return items
 
-    def _frames_around_controls(self, items: list[bytes], frames: list[bytes]) -> None:
+    def _frames_around_controls(self, items: list[bytes], frames: list[bytes]) -> int:
+        """Put the frames of items, control messages among them, behind `frames`; how many those are."""
         records: list[bytes] = []
+        controls = 0
         for item in items:
             if type(item) is not ControlFrame:
                 records.append(item)
                 continue
             if records:
                 frames.append(self.frames.records(records))
-                self.delivered += len(records)
                 records = []
             frames.append(bytes(item))
+            controls += 1
             self._controls -= 1
             self._controls_bytes -= len(item)
         if records:
             frames.append(self.frames.records(records))
-            self.delivered += len(records)
+        return controls
 
     def _skip_notices(self) -> list[bytes]:
         frames = [
@@ -273,6 +293,7 @@ class Outbox:
         seen: set[tuple[bytes, Identity]] = set()
         sids: dict[int | None, str] = {}
         books: dict[StreamName, None] = {}
+        conflated = 0
         kept: list[bytes] = []
         for item in reversed(self.pending):
             head = _head(item)
@@ -282,16 +303,17 @@ class Outbox:
                 sids.setdefault(self.sid_of(*name), policy)
                 if policy == BOOK:
                     books[name] = None
-                    self.conflated += 1
+                    conflated += 1
                     continue
                 if policy == CONFLATE:
                     identity = (head[1], _identity(head, item))
                     if identity in seen:
-                        self.conflated += 1
+                        conflated += 1
                         continue
                     seen.add(identity)
             kept.append(item)
         kept.reverse()
+        self._count_conflated(conflated)
         self._replace(kept)
         for name in books:
             self.on_lost(name)
@@ -313,14 +335,19 @@ class Outbox:
             elif policy == SKIP:
                 self._skip(name, head[3].decode(), int(head[4]))
             elif images:
-                self.conflated += 1
+                self._count_conflated(1)
                 self.lost.add(name)
             else:
                 kept.append(item)
         self._replace(kept)
 
+    def _count_conflated(self, records: int) -> None:
+        self.conflated += records
+        self.sums.conflated += records
+
     def _skip(self, name: StreamName, symbol: str, number: int) -> None:
         self.skipped += 1
+        self.sums.skipped += 1
         skip = self._skips.get(name)
         if skip is None:
             self._skips[name] = SkippedRange(symbol, number, number)

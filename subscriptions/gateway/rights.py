@@ -41,7 +41,6 @@ class RightsWatch:
         self.control_up = self.journal_up = False
         self.notices = self.changes = self.refreshed = self.ended = 0
         self._turn = 0
-        self._known: set[tuple[str, str]] = set()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -60,13 +59,13 @@ class RightsWatch:
                 found = await self.keys.refresh_all(some)
             except ProtocolError:
                 return  # the database is away: live sessions go on with the grants they have
-            seats = self._seats_of(found)
             for key_id, grant in found.items():
+                seats = self.layer.open_keys.seats(key_id)
                 if isinstance(grant, ProtocolError):
-                    self._end(grant, seats[key_id])
+                    self._end(grant, seats)
                 else:
                     self.refreshed += 1
-                    self._regrant(grant, seats[key_id])
+                    self._regrant(grant, seats)
 
     # The ways
 
@@ -77,7 +76,7 @@ class RightsWatch:
                 for group in GROUPS:
                     await self.control.group_add(group, channel)
                 self.control_up = True
-                await self.refresh(self._open_keys())  # what changed while nobody listened
+                await self.refresh(self.layer.open_keys)  # what changed while nobody listened
                 while True:
                     await self._take(await self.control.receive(channel))
             except asyncio.CancelledError:
@@ -113,7 +112,7 @@ class RightsWatch:
                 continue
             new = {number: subscriber for number, subscriber in changes if seen is None or number not in seen}
             if seen is None:
-                await self.refresh(self._open_keys())
+                await self.refresh(self.layer.open_keys)
             elif new:
                 self.changes += len(new)
                 await self.refresh(self._keys_of(set(new.values())))
@@ -125,8 +124,8 @@ class RightsWatch:
     async def _ask_in_turn(self) -> None:
         while True:
             await asyncio.sleep(POLL_S)
-            open_keys = sorted(self._open_keys())
-            new = self._new_logins()
+            open_keys = sorted(self.layer.open_keys)
+            new = self.layer.open_keys.take_new()  # a change during a login was in no open session yet
             if (self.control_up or self.journal_up) and len(open_keys) > KEYS_PER_ROUND:
                 start = self._turn % len(open_keys)
                 self._turn = start + KEYS_PER_ROUND
@@ -137,9 +136,14 @@ class RightsWatch:
         while True:
             await asyncio.sleep(CLOCK_S)
             now_ns = self.layer.clock_ns()
-            for seat in list(self.layer.seats.values()):
+            due = [
+                seat
+                for seat in self.layer.seats.values()
+                if (at_ns := seat.session.recheck_ns) is not None and now_ns >= at_ns and not seat.cut
+            ]
+            for seat in due:
                 session = seat.session
-                if seat.cut or session.grant is None or session.recheck_ns is None or now_ns < session.recheck_ns:
+                if seat.cut or session.grant is None:
                     continue
                 over = ended(session.grant, now_ns)
                 if over is not None:
@@ -151,34 +155,10 @@ class RightsWatch:
 
     # What they lead to
 
-    def _new_logins(self) -> set[str]:
-        """Keys with a session since the last look: a change during their login was in no open session yet."""
-        known = self._known
-        self._known = {
-            (seat.session.name, seat.session.grant.key_id)
-            for seat in self._granted_seats()
-            if seat.session.grant is not None
-        }
-        return {key_id for _, key_id in self._known - known}
-
-    def _open_keys(self) -> set[str]:
-        return {seat.session.grant.key_id for seat in self._granted_seats() if seat.session.grant is not None}
-
     def _keys_of(self, subscribers: set[int | None]) -> set[str]:
         """The open keys of some subscribers; all of them when one is None (a product may concern anybody)."""
-        grants = [seat.session.grant for seat in self._granted_seats() if seat.session.grant is not None]
+        grants = self.layer.open_keys.grants()
         return {one.key_id for one in grants if None in subscribers or one.subscriber_id in subscribers}
-
-    def _granted_seats(self) -> list[Seat]:
-        return [seat for seat in self.layer.seats.values() if seat.session.grant is not None and not seat.cut]
-
-    def _seats_of(self, key_ids: Iterable[str]) -> dict[str, list[Seat]]:
-        """In one walk over the sessions, however many keys."""
-        seats: dict[str, list[Seat]] = {key_id: [] for key_id in key_ids}
-        for seat in self._granted_seats():
-            if seat.session.grant is not None and seat.session.grant.key_id in seats:
-                seats[seat.session.grant.key_id].append(seat)
-        return seats
 
     def _regrant(self, grant: Grant, seats: Iterable[Seat]) -> None:
         for seat in seats:

@@ -9,7 +9,6 @@ from subscriptions.gateway.heads import LIVE
 from subscriptions.gateway.intake import Intake
 from subscriptions.gateway.layer import StreamLayer
 from subscriptions.gateway.subscription import Subscription
-from subscriptions.gateway.totals import Totals
 
 SESSIONS_SHOWN_MAX = 200
 SUBSCRIPTIONS_SHOWN_MAX = 8
@@ -19,12 +18,7 @@ SYMBOLS_SHOWN_MAX = 6
 def gateway_counts(layer: StreamLayer, intake: Intake) -> dict[str, int]:
     """Everything counted since the start, open sessions included."""
     hub = layer.hub
-    sums = Totals(
-        delivered=layer.totals.delivered, conflated=layer.totals.conflated, skipped=layer.totals.skipped,
-        discarded=layer.totals.discarded, sent_bytes=layer.totals.sent_bytes,
-    )  # fmt: skip
-    for seat in layer.seats.values():
-        sums.add_open(seat.outbox)
+    sums = layer.totals
     return {
         "records_in": hub.records_in, "bytes_in": hub.bytes_in, "eligible": hub.delivered,
         "delivered": sums.delivered, "conflated": sums.conflated, "skipped": sums.skipped,
