@@ -21,7 +21,7 @@ def read(port: int) -> Buckets:
     }  # fmt: skip
 
 
-def share_ms(before: Mapping[tuple[str, float], float], after: Buckets, name: str, share: float) -> float:
+def share_ms(before: Mapping[tuple[str, float], float], after: Buckets, *, name: str, share: float) -> float:
     """The upper edge of the bucket that a quantile lies in, ms."""
     grown = sorted((edge, count - before.get((one, edge), 0.0)) for (one, edge), count in after.items() if one == name)
     whole = grown[-1][1] if grown else 0.0
@@ -32,6 +32,6 @@ def words(before: Buckets, after: Buckets) -> str:
     """`published to fan-out: p50 ≤ 2 ms, p99 ≤ 10 ms; one flush: …`."""
     parts = []
     for text, name in (("published to fan-out", AGE), ("one flush of all clients", FLUSH)):
-        p50, p99 = (share_ms(before, after, name, share) for share in (0.5, 0.99))
+        p50, p99 = (share_ms(before, after, name=name, share=share) for share in (0.5, 0.99))
         parts.append(f"{text}: p50 ≤ {p50:g} ms, p99 ≤ {p99:g} ms")
     return "; ".join(parts)
