@@ -230,9 +230,13 @@ class Arbiter:
             self.resets += 1
             for other in streams:
                 self._give_up_all(other)
-                if not self._has_begun_anew(other, stream, rx_ns):
+            begun = [other for other in streams if self._has_begun_anew(other, stream, rx_ns)]
+            for other in streams:
+                if other not in begun:
                     other.change_epoch(sent)
             self.on_reset(rx_ns)
+            for other in begun:  # its first numbers went out in the epoch before
+                self.on_late_start(other, rx_ns)
         self._give_up_all(stream)
         stream.restart(sequence, rx_ns)
         stream.last_rx_ns = rx_ns

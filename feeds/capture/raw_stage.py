@@ -198,6 +198,9 @@ class RawStage:
                 self.epoch_began_ns = self.partner_epoch[1]
                 self.arbiter.forget_streams(self.epoch_began_ns)
             self.epoch = epoch
+            for stream in self.arbiter.by_name.values():
+                if stream.expected > 1 and not stream.may_restart:  # what we brought of it was in the epoch before
+                    self._on_late_start(stream, self._rx_ns)
 
     def _flush_before_epoch(self) -> None:
         self._marked.clear()

@@ -339,9 +339,12 @@ class Pipeline:
         state = json.loads(data)
         late_start = state.get("event") == "late_start"
         if late_start:
-            seen = context.seen.get((state["market"], state["stream"]))
-            if seen is not None and seen.high >= state["to"]:  # the other publisher of the pair was there
+            seen = context.seen.setdefault((state["market"], state["stream"]), Seen())
+            if seen.high >= state["to"]:  # the other publisher of the pair was there
                 return
+            state["from"] = max(state["from"], seen.high + 1)
+            seen.holes.add(state["from"], state["to"])  # what the other may yet bring
+            seen.high = state["to"]
         if self.partition == OWN_PARTITION:
             records.append(state_record(context, rx_ns, state))
         if late_start:

@@ -337,6 +337,23 @@ def test_what_was_received_around_a_reset_is_not_yet_of_its_epoch() -> None:
     assert host.stage.epoch == EPOCH + 1
 
 
+def test_what_one_brought_in_the_epoch_before_hides_nothing_of_its_partner() -> None:
+    """It takes the epoch with its own messages 1 to 4 published under the old one; the partner, behind, brings them."""
+    ahead, behind, parsers = Host("b"), Host("a"), Parsers()
+    parsers.take([*ahead.take(trade(500), 0), *ahead.tick(400)])
+    ahead.stage.follow(EPOCH + 1, T0_NS + 1, T0_NS + 60_000 * MS)
+    ahead.stage.adopt(EPOCH + 1)
+    after = [with_sum(trade(n).replace(b"02:15:00.123", b"02:15:07.123")) for n in range(1, 7)]
+    for n, data in enumerate(after[:4]):
+        ahead.take(data, 7_000 + n)  # counted under an epoch that the parsers have left
+    ahead.stage.adopt(EPOCH + 2)
+    parsers.take(ahead.take(after[4], 7_005))
+    behind.stage.adopt(EPOCH + 2)
+    for n, data in enumerate(after):
+        parsers.take(behind.take(data, 7_000 + n, epoch=EPOCH + 2))
+    assert sorted(parsers.sequences("trade")) == [1, 2, 3, 4, 5, 6, 500]
+
+
 def test_one_that_only_counted_a_reset_less_sees_the_next_one_itself() -> None:
     """Its streams are where its partner's are: it was not there yet when the epoch before began."""
     host = Host("b")
