@@ -39,7 +39,7 @@ def manage(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProc
         env=kept | environ,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=True,
     )
 

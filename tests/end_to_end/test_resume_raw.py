@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from feeds.bus.base import Outgoing
+from feeds.bus.base import Bus, Outgoing
 from feeds.bus.factory import open_bus
 from testbed.rabbitmq import PrivateRabbitMQ
 from testbed.system import ROOT, die_with_parent, make_tables
@@ -60,6 +60,12 @@ class Publisher:
             data_dir=Path(self.environ["MDDS_DATA"]), partitions=4,
         )  # fmt: skip
         await bus.open()
+        try:
+            await self._publish(bus, stop)
+        finally:
+            await bus.close()
+
+    async def _publish(self, bus: Bus, stop: asyncio.Event) -> None:
         outbox, due_s = bus.parsed_outbox(), time.monotonic()
         self.since_s = due_s
         while not stop.is_set():
@@ -75,7 +81,6 @@ class Publisher:
             due_s += 1 / BATCHES_PER_S
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))
         await asyncio.wait_for(outbox.drained(), 10)
-        await bus.close()
 
 
 class Follower:
@@ -100,9 +105,13 @@ class Follower:
                 await asyncio.sleep(0.2)
                 continue
             self.client = client
+            self._subscribe(client)
+            return
+
+    def _subscribe(self, client: LightClient) -> None:
+        if client is self.client:
             points = {symbol: [cast.EPOCH, number] for symbol, number in self.last.items()}
             client.send(op="sub", id=1, ch="trade", symbols=self.symbols, **({"resume": points} if points else {}))
-            return
 
     def cut(self) -> None:
         assert self.client is not None
@@ -119,7 +128,10 @@ class Follower:
             self.received += 1
 
     def _on_control(self, frame: dict[str, Any]) -> None:
-        if frame["t"] == "resumed":
+        if frame["t"] == "error" and frame["code"] == "FEED_DOWN" and self.client is not None:
+            # A gateway that has not fetched the last seconds yet says when to ask again: the protocol's way.
+            asyncio.get_running_loop().call_later(frame["retry_after_ms"] / 1000, self._subscribe, self.client)
+        elif frame["t"] == "resumed":
             self.resumed += 1
             if frame["from"] != self.last[frame["s"]] + 1:
                 self.faults.append(str(frame))

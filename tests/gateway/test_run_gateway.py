@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def manage(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "manage.py", *arguments], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60
+        [sys.executable, "manage.py", *arguments], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120
     )
 
 
@@ -51,7 +51,7 @@ def environ(rabbitmq: PrivateRabbitMQ, base_port: int, tmp_path: Path) -> dict[s
 
 def open_stream(port: int, key: str, process: subprocess.Popen[bytes]) -> Any:
     """A connection to a gateway that may still be starting."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         try:
             headers = {"Authorization": f"Bearer {key}"}
