@@ -107,6 +107,7 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
         self._groups: dict[str, set[str]] = {}
         self.ready: dict[str, Outbox] = {}  # looked at in the next tick, beside the members of `hub.fresh`
         self.wheel = Wheel()  # when each session is looked after
+        self.ticked_ns = 0  # when the last tick began
         self._bytes_at_tick = 0
         self._bucket_numbers: dict[int, int] = {}  # conflation bucket → number of the one that was flushed last
 
@@ -125,7 +126,7 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
 
     def slices(self) -> Iterator[int]:
         """A tick in slices of seats, how many each time: between them sockets may be read and records fanned out."""
-        now_ns = self.clock_ns()
+        self.ticked_ns = now_ns = self.clock_ns()
         self._bytes_at_tick = self.hub.bytes_in
         self._flush_buckets(now_ns // 1_000_000)
         if self.hub.bars_over:

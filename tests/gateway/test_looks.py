@@ -11,7 +11,7 @@ from subscriptions.close_codes import CloseCode
 from subscriptions.entitlements import Grant
 from subscriptions.gateway.layer import SLICE_SEATS, GatewaySettings, Seat, StreamLayer, stream_group
 from subscriptions.gateway.looks import Looks
-from subscriptions.gateway.ticker import next_tick_s
+from subscriptions.gateway.ticker import early_s, next_tick_s
 from subscriptions.gateway.wheel import SLOT_NS, Wheel
 from tests.gateway import cast
 
@@ -193,3 +193,10 @@ def test_a_tick_is_on_time_and_rests_behind_a_long_one() -> None:
     assert next_tick_s(5.000, 5.001, 0.010) == 5.010
     assert next_tick_s(5.000, 5.008, 0.010) == pytest.approx(5.016)
     assert next_tick_s(5.000, 5.040, 0.010) == pytest.approx(5.050)
+
+
+def test_a_tick_of_the_intake_takes_the_place_of_the_next() -> None:
+    ms = 1_000_000
+    assert early_s(107 * ms, 100 * ms, 0.010) == pytest.approx(0.003)
+    assert early_s(109 * ms, 100 * ms, 0.010) == 0
+    assert early_s(90 * ms, 100 * ms, 0.010) == 0  # the clock was set back
