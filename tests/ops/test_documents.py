@@ -13,7 +13,7 @@ from mdds_site.env import MddsSettings
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "client" / "README.md"])
 # Settings that tools read and env.py does not.
-OTHER_VARIABLES = {"MDDS_URL", "MDDS_API_KEY", "MDDS_API_URL", "MDDS_LINT", "MDDS_PYTHON"}
+OTHER_VARIABLES = {"MDDS_URL", "MDDS_API_KEY", "MDDS_API_URL", "MDDS_LINT", "MDDS_PYTHON", "MDDS_STREAMS"}
 # Kinds of workers with a metrics port of their own.
 KINDS = {"capture", "publisher", "parser", "gateway", "storage", "simulator", "replay"}
 

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,18 @@ def test_missing_services_are_named_in_one_line(tmp_path: Path) -> None:
     assert re.match(
         r"bin/test: missing: .*redis-server .*chromium; install them first \(on Debian, as root", done.stderr
     )
+
+
+def test_the_streams_of_tests_end_with_one_summary(tmp_path: Path) -> None:
+    (tmp_path / "one.xml").write_text(
+        '<testsuites><testsuite><testcase classname="tests.feeds.test_a" name="test_b">'
+        '<failure message="assert 1 == 2&#10;more"/></testcase>'
+        '<testcase classname="tests.c" name="d"/></testsuite></testsuites>'
+    )
+    script = [sys.executable, str(ROOT / "bin" / "test_summary.py"), str(time.time())]
+    files = [str(tmp_path / name) for name in ("one.xml", "two.xml")]
+    done = subprocess.run([*script, *files], capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert "FAILED tests/feeds/test_a.py::test_b - assert 1 == 2" in lines
+    assert [line for line in lines if line.startswith("ERROR two: it wrote no result")]
+    assert " 1 failed, 1 passed, 1 error in " in lines[-1]
