@@ -13,7 +13,7 @@ from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import QueueEmpty
 
-from feeds.bus.amqp.link import FAILURES, Link
+from feeds.bus.amqp.link import Link, broken_is_down
 from feeds.bus.amqp.outbox import AmqpOutbox
 from feeds.bus.amqp.subscription import AmqpSubscription
 from feeds.bus.amqp.topology import Topology
@@ -135,25 +135,23 @@ class AmqpBus:
         # overtake each other, and a record that comes after its successor is lost.
         arrived: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
         channel = await self._consuming.channel()
-        try:
-            await channel.set_qos(prefetch_count=STREAM_PREFETCH)
-            await declare(channel)
-            queue = await channel.declare_queue(name, passive=True)
-            await queue.consume(arrived.put, arguments={"x-stream-offset": offset})
-            mark = f"{id(arrived):x}.{time.time_ns():x}"
-            await self._mark_stream(name, mark)
-            while True:
-                message = await asyncio.wait_for(arrived.get(), REFETCH_IDLE_S_MAX)
-                if message.headers.get(MARK) == mark:
-                    return
-                if MARK not in message.headers:
-                    yield message
-                await message.ack()
-        except FAILURES as error:
-            raise BusDown(f"{self._consuming.name}: reading {name}: {type(error).__name__}: {error}") from error
-        finally:
-            if not channel.is_closed:
-                await channel.close()
+        with broken_is_down(f"{self._consuming.name}: reading {name}"):
+            try:
+                await channel.set_qos(prefetch_count=STREAM_PREFETCH)
+                await declare(channel)
+                queue = await channel.declare_queue(name, passive=True)
+                await queue.consume(arrived.put, arguments={"x-stream-offset": offset})
+                mark = f"{id(arrived):x}.{time.time_ns():x}"
+                await self._mark_stream(name, mark)
+                while True:
+                    message = await asyncio.wait_for(arrived.get(), REFETCH_IDLE_S_MAX)
+                    if message.headers.get(MARK) == mark:
+                        return
+                    if MARK not in message.headers:
+                        yield message
+                    await message.ack()
+            finally:
+                await _close(channel)
 
     async def _mark_stream(self, name: str, mark: str) -> None:
         channel = await self._publishing.channel(confirms=True)
@@ -161,8 +159,7 @@ class AmqpBus:
             message = Message(b"", headers={MARK: mark}, delivery_mode=DeliveryMode.NOT_PERSISTENT)
             await channel.default_exchange.publish(message, name, timeout=REFETCH_IDLE_S_MAX)
         finally:
-            if not channel.is_closed:
-                await channel.close()
+            await _close(channel)
 
     def dead_outbox(self) -> AmqpOutbox:
         async def declare(channel: AbstractChannel) -> AbstractExchange:
@@ -178,36 +175,28 @@ class AmqpBus:
 
     async def retain(self, key: str, body: bytes) -> None:
         channel = await self._publishing.channel(confirms=True)
-        try:
-            queue = await self.topology.declare_retained(channel, key)
-            await self._to_queue(channel, queue, body)
-        finally:
-            if not channel.is_closed:
-                await channel.close()
+        with broken_is_down(f"retain {key}"):
+            try:
+                async with asyncio.timeout(OPEN_S_MAX):
+                    queue = await self.topology.declare_retained(channel, key)
+                    message = Message(body, delivery_mode=DeliveryMode.PERSISTENT)
+                    await channel.default_exchange.publish(message, queue.name)
+            finally:
+                await _close(channel)
 
     async def retained(self, key: str) -> bytes | None:
         channel = await self._publishing.channel()
-        try:
-            queue = await self.topology.declare_retained(channel, key)
-            message = await queue.get(no_ack=False)
-        except QueueEmpty:
-            return None
-        except FAILURES as error:
-            raise BusDown(f"retained {key}: {type(error).__name__}: {error}") from error
-        else:
-            body = message.body
-            await message.nack(requeue=True)
-            return body
-        finally:
-            if not channel.is_closed:
-                await channel.close()
-
-    async def _to_queue(self, channel: AbstractChannel, queue: AbstractQueue, body: bytes) -> None:
-        message = Message(body, delivery_mode=DeliveryMode.PERSISTENT)
-        try:
-            await channel.default_exchange.publish(message, queue.name, timeout=OPEN_S_MAX)
-        except FAILURES as error:
-            raise BusDown(f"{queue.name}: {type(error).__name__}: {error}") from error
+        with broken_is_down(f"retained {key}"):
+            try:
+                async with asyncio.timeout(OPEN_S_MAX):
+                    queue = await self.topology.declare_retained(channel, key)
+                    message = await queue.get(no_ack=False)
+                    await message.nack(requeue=True)
+            except QueueEmpty:
+                return None
+            finally:
+                await _close(channel)
+            return message.body
 
     def _own_link(self, purpose: str) -> Link:
         """An outbox owns its connection: its reconnects do not disturb another's window."""
@@ -228,6 +217,11 @@ class AmqpBus:
         )
         self._subscriptions.append(subscription)
         return subscription
+
+
+async def _close(channel: AbstractChannel) -> None:
+    if not channel.is_closed:
+        await asyncio.wait_for(channel.close(), OPEN_S_MAX)
 
 
 def _raw_key(topology: Topology, message: Outgoing, *, replay: bool) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
+from collections.abc import Iterator
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
@@ -17,9 +19,33 @@ inbound.install()
 
 RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 CONNECT_S_MAX = 5.0
+CALL_S_MAX = 10.0  # a call on a connection that breaks under it may never be answered
 STEADY_S = 5.0  # a connection that held so long ends a row of attempts
 # What a broken connection, channel or broker raises through aio-pika. RuntimeError: a channel that was just closed.
 FAILURES = (aio_pika.exceptions.AMQPError, OSError, asyncio.TimeoutError, RuntimeError)
+
+
+def is_broken(error: BaseException) -> bool:
+    """Whether `error` says that the connection broke. To a call that waits on a connection which another of its users
+    closes, aiormq raises a bare Exception or cancels it: the task that waits is not the one that was cancelled then,
+    and must not end of it."""
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is None or not task.cancelling()
+    return isinstance(error, (*FAILURES, BusDown)) or type(error) is Exception
+
+
+@contextlib.contextmanager
+def broken_is_down(what: str) -> Iterator[None]:
+    """Whatever a broken connection raises, as BusDown."""
+    try:
+        yield
+    except BusDown:
+        raise
+    except (Exception, asyncio.CancelledError) as error:
+        if not is_broken(error):
+            raise
+        raise BusDown(f"{what}: {type(error).__name__}: {error}") from error
 
 
 class Link:
@@ -58,7 +84,9 @@ class Link:
         try:
             channel = connection.channel(publisher_confirms=confirms, on_return_raises=confirms)
             await asyncio.wait_for(channel.initialize(), CONNECT_S_MAX)
-        except Exception as error:  # aiormq raises a bare Exception where the connection breaks between two calls
+        except (Exception, asyncio.CancelledError) as error:
+            if not is_broken(error):
+                raise
             await self.drop()
             raise BusDown(f"{self.name}: cannot open a channel: {type(error).__name__}: {error}") from error
         return channel
@@ -69,7 +97,9 @@ class Link:
         if connection is not None and not connection.is_closed:
             try:
                 await asyncio.wait_for(connection.close(), 1.0)
-            except FAILURES:
+            except (Exception, asyncio.CancelledError) as error:
+                if not is_broken(error):
+                    raise
                 log.debug("%s: closing a broken connection", self.name)
 
     async def pause(self, error: BaseException) -> None:

@@ -17,7 +17,7 @@ from aiormq.abc import ChannelFrame
 
 from feeds.bus.amqp.confirms import ConfirmTap
 from feeds.bus.amqp.frames import PublishEncoder
-from feeds.bus.amqp.link import FAILURES, Link
+from feeds.bus.amqp.link import CALL_S_MAX, Link, is_broken
 from feeds.bus.base import OUTBOX_BYTES_MAX, BusDown, Outgoing
 
 WINDOW_MESSAGES = 256  # unconfirmed at the broker; past it the sender waits for confirms
@@ -84,7 +84,9 @@ class AmqpOutbox:
         while True:
             try:
                 await self._publish_on(await self._link.channel(confirms=True))
-            except (*FAILURES, BusDown) as error:
+            except (Exception, asyncio.CancelledError) as error:
+                if not is_broken(error):
+                    raise
                 self._wire = None
                 self._take_back()
                 await self._link.drop()
@@ -92,8 +94,9 @@ class AmqpOutbox:
 
     async def _publish_on(self, channel: AbstractChannel) -> None:
         """Send on `channel` until it fails, which raises."""
-        exchange = (await self._declare(channel)).name
-        wire = await channel.get_underlay_channel()
+        async with asyncio.timeout(CALL_S_MAX):
+            exchange = (await self._declare(channel)).name
+            wire = await channel.get_underlay_channel()
         self._encoder = PublishEncoder(
             exchange,
             wire.number,

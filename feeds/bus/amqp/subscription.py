@@ -15,7 +15,7 @@ from aio_pika.abc import AbstractChannel, AbstractQueue
 from aiormq.abc import DeliveredMessage
 
 from feeds.bus.amqp.inbound import DeliveryTap, Headers
-from feeds.bus.amqp.link import FAILURES, Link
+from feeds.bus.amqp.link import CALL_S_MAX, Link, broken_is_down, is_broken
 from feeds.bus.base import BusDown, Delivery
 
 Declare = Callable[[AbstractChannel], Awaitable[AbstractQueue]]
@@ -81,18 +81,19 @@ class AmqpSubscription:
             try:
                 channel = await self._link.channel()
                 await self._consume(channel)
-            except (*FAILURES, BusDown) as error:
+            except (Exception, asyncio.CancelledError) as error:
+                if not is_broken(error):
+                    if channel is not None:
+                        await _close(channel)
+                    raise
                 self._waiting.clear()
                 await self._link.drop()
                 await self._link.pause(error)
-            except asyncio.CancelledError:
-                if channel is not None:
-                    await _close(channel)
-                raise
 
     async def _consume(self, channel: AbstractChannel) -> None:
-        await channel.set_qos(prefetch_count=self._prefetch)
-        queue = await self._declare(channel)
+        async with asyncio.timeout(CALL_S_MAX):
+            await channel.set_qos(prefetch_count=self._prefetch)
+            queue = await self._declare(channel)
         self._generation += 1
         self._ack_tag = 0
         self._ack_due.clear()
@@ -102,7 +103,8 @@ class AmqpSubscription:
         cancelled = asyncio.Event()  # the broker does so when the queue is deleted; the channel stays open
         wire.on_consumer_cancel_callbacks.add(lambda _frame: cancelled.set())
         wire.frames = DeliveryTap(wire.frames, self._receive)  # type: ignore[assignment]
-        await wire.basic_consume(queue.name, _never, no_ack=False)
+        async with asyncio.timeout(CALL_S_MAX):
+            await wire.basic_consume(queue.name, _never, no_ack=False)
         closed = asyncio.ensure_future(channel.closed())
         gone = asyncio.create_task(cancelled.wait())
         acking = asyncio.create_task(self._write_acks(channel))
@@ -135,5 +137,5 @@ async def _never(message: DeliveredMessage) -> None:
 
 
 async def _close(channel: AbstractChannel) -> None:
-    with contextlib.suppress(*FAILURES):
+    with contextlib.suppress(BusDown), broken_is_down("closing"):
         await asyncio.wait_for(channel.close(), 1.0)
