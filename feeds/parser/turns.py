@@ -29,7 +29,7 @@ HELD_BYTES_MAX = 32 << 20
 # has not gone on, so a successor that finds it gone asks for it too.
 UNACKED_WHILE_HELD_MAX = 500
 ASK_S = 0.5
-ASK_AGAIN_S = 2.0
+ASK_AGAIN_S = 2.0  # then twice as long each time: asked again in the middle of its answer, a publisher starts over
 JUMP_S = 10.0
 JUMP_S_REPLAY = 2.0  # nobody can be asked: a replay has no cursor
 CHAINS_MAX = 8  # publishers come and go; past it the oldest one's numbers are forgotten
@@ -57,6 +57,7 @@ class Held:
     deliveries: dict[int, Delivery] = field(default_factory=dict)
     size: int = 0
     asked_s: float = 0.0
+    patience_s: float = ASK_S
     waits: bool = False  # nothing of it is missing: it is new and waits until it is known what the others have lost
 
 
@@ -132,8 +133,8 @@ class Turns:
         """Whom to ask now to go back."""
         due = []
         for name, held in self.held.items():
-            patience = ASK_AGAIN_S if held.asked_s else ASK_S
-            if name[0] == LIVE and not held.waits and now_s - (held.asked_s or held.since_s) >= patience:
+            if name[0] == LIVE and not held.waits and now_s - (held.asked_s or held.since_s) >= held.patience_s:
+                held.patience_s = max(ASK_AGAIN_S, 2 * held.patience_s)
                 held.asked_s = now_s
                 due.append(name)
         return due
