@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import random
 import socket
@@ -66,6 +67,12 @@ def claim(port: int) -> bool:
     while len(_claims) > CLAIMS_MAX:
         _claims.popitem(last=False)[1][1].close()
     return True
+
+
+@atexit.register
+def _give_up_claims() -> None:
+    while _claims:
+        _claims.popitem()[1][1].close()
 
 
 def _free_span(offsets: Iterable[int], *, step: int) -> int:

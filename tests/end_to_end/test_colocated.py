@@ -55,7 +55,8 @@ def test_every_record_once(colocated: System, truth_path: Path, seed: int) -> No
 
 
 def test_the_whole_process_is_killed(colocated: System, truth_path: Path, seed: int) -> None:
-    """What is published after the restart goes on behind what a client had before it, number by number."""
+    """What is published after the restart goes on behind what a client had before it, number by number. What is parsed
+    again because no checkpoint had it is the same record under the same number: whoever is back so soon drops it."""
     with Follower(colocated, channels=("trade",)) as follower:
         traffic = Traffic(colocated, "STX", truth_path, rate=RATE, seed=seed)
         follower.wait_for(lambda: follower.count > RATE, timeout_s=CAUGHT_UP_S_MAX)
@@ -69,6 +70,9 @@ def test_the_whole_process_is_killed(colocated: System, truth_path: Path, seed: 
         follower.wait_until_quiet(idle_s=1.0, timeout_s=20)
         first, second = follower.records_of(0), follower.records_of(1)
     assert order_faults(first) == order_faults(second) == []
-    assert max(received_keys([*first, *second]).values()) == 1, "nothing comes twice"
+    had = {(record["ch"], record["s"], record["ep"], record["n"]): record for record in first}
+    new = [record for record in second if had.get((record["ch"], record["s"], record["ep"], record["n"])) != record]
+    assert max(received_keys([*first, *new]).values()) == 1, "nothing comes twice"
     last = {(record["ch"], record["s"]): record["n"] for record in first}
-    assert all(record["n"] > last.get((record["ch"], record["s"]), 0) for record in second)
+    assert all(record["n"] > last.get((record["ch"], record["s"]), 0) for record in new)
+    assert len(new) > RATE // 2

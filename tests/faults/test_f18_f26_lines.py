@@ -88,6 +88,7 @@ def test_f24_corrupted_copies(live: Started) -> None:
     path = live()
     path.start_all()
     path.start_exchange(rate=RATE)
+    path.flow_on(500)  # a definition of which both copies are damaged would leave its symbol without a name
     path.relay.set(0, corrupt=0.05)
     path.relay.set(1, corrupt=0.01)
     path.flow_on(2_000)
