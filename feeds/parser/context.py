@@ -67,6 +67,8 @@ class Context:
         self.markets: dict[str, str] = {}  # key → market, of the streams that a gap makes suspect
         self.suspects = Suspects()
         self.chains: dict[str, int] = {}
+        # By publisher: the RAW messages (first, last) that are given up, and not said yet. See Turns.decide.
+        self.jumps: dict[str, tuple[int, int]] = {}
         self.feed_state = ""  # the last record that said the feed's state, for gateways that start later
         self.tickers: dict[str, str] = {}  # ISIN → ticker as this feed's `35=d` said; a replay's stay its own
 
@@ -150,6 +152,7 @@ class Context:
             "markets": dict(self.markets),
             "suspects": self.suspects.state(),
             "chains": dict(self.chains),
+            "jumps": {publisher: list(lost) for publisher, lost in self.jumps.items()},
             "feed_state": self.feed_state,
             "tickers": dict(self.tickers),
         }
@@ -179,6 +182,8 @@ class Context:
         context.rejected = RejectedIds.restore(state.get("rejected", []))  # type: ignore[arg-type]
         context.feed_state = str(state.get("feed_state", ""))
         context.chains = dict(state["chains"])  # type: ignore[call-overload]
+        jumps: dict[str, list[int]] = state.get("jumps", {})  # type: ignore[assignment]
+        context.jumps = {publisher: (first, last) for publisher, (first, last) in jumps.items()}
         context.tickers = dict(state["tickers"])  # type: ignore[call-overload]
         return context
 

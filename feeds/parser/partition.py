@@ -18,7 +18,7 @@ from feeds.parser.latency import Latency
 from feeds.parser.ownership import MARK, NotOurs, owner_of
 from feeds.parser.pipeline import LIVE, Parsed, Pipeline
 from feeds.parser.suspects import suspects_key
-from feeds.parser.turns import Name, Turns, again_key
+from feeds.parser.turns import Turns, again_key
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,7 @@ class PartitionParser:
         self._generation = 0
         self.turns = Turns(pipeline.counts)
         self._turn = asyncio.Lock()  # what is held is parsed from the watch, in nobody's way
+        self._keeping = asyncio.Lock()  # taken before the turn: an older checkpoint never replaces a newer one
         self._newest: Delivery | None = None
         self._last: Delivery | None = None  # everything up to it is parsed
         self._unacked = 0
@@ -200,26 +201,38 @@ class PartitionParser:
                     )
                 except ConnectionError as error:
                     log.warning("%s: cannot ask: %s", self.key, error)
+                    self.turns.not_asked((origin, feed, publisher), time.monotonic())
+            if self.turns.overdue(time.monotonic()) is not None:
+                await self._jump_all()
             async with self._turn:
-                while (name := self.turns.overdue(time.monotonic())) is not None:
-                    await self._jump(name)
                 if not self.turns.held:
                     self._last = self._newest
 
-    async def _jump(self, name: Name) -> None:
-        origin, feed, publisher = name
-        context = self.pipeline.context(origin, feed)
-        jump, delivery = self.turns.jump(context, name)
-        if not jump.waited:
-            log.error("%s: RAW messages %d to %d of %s are lost: goes on", self.key, jump.first, jump.last, publisher)
-            with contextlib.suppress(BlockError):  # `_parse` counts it
-                block, _ = decode_block(delivery.body)
-                first = context.next_record
-                said = Parsed(jumped(context, block, jump, partition=self.pipeline.partition), first, [])
-                if said.records:
-                    await self._publish(said, delivery, block.epoch)
-        await self._parse(delivery)
-        await self._parse_held(origin, feed, publisher)
+    async def _jump_all(self) -> None:
+        """Go on behind everything that is overdue. That is the clock's decision: it is kept before its first record
+        goes out, or a successor that starts before it would number other records alike."""
+        async with self._keeping, self._turn:
+            while (name := self.turns.overdue(time.monotonic())) is not None:
+                origin, feed, publisher = name
+                self.turns.decide(self.pipeline.context(origin, feed), name)
+                try:
+                    await self._keep("".join(checkpoint.pieces(self.pipeline, self.run_id, self.owner)))
+                except ConnectionError as error:
+                    log.warning("%s: cannot keep what it gives up of %s: %s", self.key, publisher, error)
+                    return
+                await self._parse_held(origin, feed, publisher)
+
+    async def _say_jump(self, delivery: Delivery, block: Block) -> None:
+        """The records of a loss, before those of the message behind it."""
+        context = self.pipeline.context(str(delivery.headers["origin"]), str(delivery.headers["feed"]))
+        jump = self.turns.said(context, delivery.headers)
+        if jump is None:
+            return
+        log.error("%s: RAW messages %d to %d of %s are lost: goes on", self.key, jump.first, jump.last, jump.publisher)
+        first = context.next_record
+        said = Parsed(jumped(context, block, jump, partition=self.pipeline.partition), first, [])
+        if said.records:
+            await self._publish(said, delivery, block.epoch)
 
     async def _parse(self, delivery: Delivery) -> None:
         try:
@@ -231,6 +244,7 @@ class PartitionParser:
         await self._parse_block(delivery, block)
 
     async def _parse_block(self, delivery: Delivery, block: Block) -> None:
+        await self._say_jump(delivery, block)
         origin, feed = str(delivery.headers["origin"]), str(delivery.headers["feed"])
         parsed = self.pipeline.feed(block, origin, feed)
         for letter in parsed.dead:
@@ -300,16 +314,20 @@ class PartitionParser:
             await self._keep_state()
 
     async def _keep_state(self) -> None:
-        pieces = checkpoint.pieces(self.pipeline, self.run_id, self.owner)
-        async with self._turn:  # a message that waits for room in the outbox is not in what `drained` waits for
-            last, generation = self._last, self._generation
-            text = [next(pieces)]
-            self._unacked = 0  # what is parsed from here on is the next checkpoint's
-        for piece in pieces:
-            text.append(piece)
-            await asyncio.sleep(0)
-        await self.parsed_box.drained()
-        await self.dead_box.drained()
-        await self.bus.retain(self.key, "".join(text).encode())
+        async with self._keeping:
+            pieces = checkpoint.pieces(self.pipeline, self.run_id, self.owner)
+            async with self._turn:  # a message that waits for room in the outbox is not in what `drained` waits for
+                last, generation = self._last, self._generation
+                text = [next(pieces)]
+                self._unacked = 0  # what is parsed from here on is the next checkpoint's
+            for piece in pieces:
+                text.append(piece)
+                await asyncio.sleep(0)
+            await self._keep("".join(text))
         if last is not None and generation == self._generation:
             self.subscription.ack(last)
+
+    async def _keep(self, text: str) -> None:
+        await self.parsed_box.drained()
+        await self.dead_box.drained()
+        await self.bus.retain(self.key, text.encode())

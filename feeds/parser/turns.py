@@ -62,14 +62,11 @@ class Held:
 
 
 class Jump(NamedTuple):
-    """What is given up: RAW messages `first`..`last` of `publisher` (none when it only waited for others)."""
+    """What is given up: RAW messages `first`..`last` of `publisher`."""
 
-    origin: str
-    feed: str
     publisher: str
     first: int
     last: int
-    waited: bool
 
 
 class Turns:
@@ -139,6 +136,12 @@ class Turns:
                 due.append(name)
         return due
 
+    def not_asked(self, name: Name, now_s: float) -> None:
+        """The request did not get through. Nobody could answer it yet, so nothing is given up for want of an answer."""
+        held = self.held.get(name)
+        if held is not None:
+            held.since_s, held.asked_s, held.patience_s = now_s, 0.0, ASK_S
+
     def request(self, context: Context, partition: int, at_ns: int) -> bytes:
         """What a publisher needs to know to go back far enough: how far this partition is with each of them."""
         of_feed = [name[2] for name in self.held if name[:2] == (context.origin, context.feed)]
@@ -164,19 +167,22 @@ class Turns:
         self.passed = 0
         return True
 
-    def jump(self, context: Context, name: Name) -> tuple[Jump, Delivery]:
-        """Go on behind what is missing of `name`: what that is, and the message to go on with."""
-        held = self.held[name]
-        number = min(held.deliveries)
-        publisher = name[2]
-        first = context.chains.get(publisher, 0) + 1
-        if not held.waits:
+    def decide(self, context: Context, name: Name) -> None:
+        """To go on behind what is missing of `name`: its lowest held message is the next from here on. It is said later
+        (`said`): the clock decides here, and whoever succeeds us must not decide otherwise. Twice is once."""
+        held, publisher = self.held[name], name[2]
+        first, last = context.chains.get(publisher, 0) + 1, min(held.deliveries) - 1
+        if last >= first and not held.waits:
             self.counts.jumps += 1
-            self.counts.jumped += number - first
-        _advance(context.chains, publisher, number - 1)
-        delivery = self.next(context, publisher)
-        assert delivery is not None, "the lowest held message follows what was jumped over"
-        return Jump(*name, first, number - 1, held.waits), delivery
+            self.counts.jumped += last + 1 - first
+            context.jumps[publisher] = (first, last)
+        if last >= first or publisher not in context.chains:
+            _advance(context.chains, publisher, last)
+
+    def said(self, context: Context, headers: Mapping[str, object]) -> Jump | None:
+        """What was given up before this message and is to be said with it."""
+        lost = context.jumps.pop(str(headers["pub"]), None) if context.jumps else None
+        return None if lost is None else Jump(str(headers["pub"]), *lost)
 
     def _others(self, name: Name) -> bool:
         """Whether another publisher of the same feed misses something."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from feeds.bus.base import Delivery
+from feeds.bus.base import BusDown, Delivery
 from feeds.bus.memory import MemoryBus
 from feeds.capture.cursor import Cursor
 from feeds.capture.earlier import RECENT_MAX, Earlier
@@ -23,6 +23,8 @@ from feeds.parser.counts import ParserCounts
 from feeds.parser.turns import HELD_MESSAGES_MAX, UNACKED_WHILE_HELD_MAX, Turns, again_key
 from tests.feeds.buses import take, until
 from tests.feeds.test_partition_parser import RAW, bus_and_reader, numbers, parser_on, publish
+
+KEY = "raw.live.0"  # of the checkpoint
 
 
 def renamed(messages: Sequence[RawMessage], publisher: str, *, first: int = 1, **headers: str) -> list[RawMessage]:
@@ -103,6 +105,56 @@ async def test_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         assert all(a + n == b for (a, n), (b, _) in pairwise(firsts)), "contiguous in the headers"
     counts = parser.pipeline.counts
     assert (counts.jumps, counts.jumped) == (1, 2)
+
+
+async def test_what_is_given_up_is_kept_before_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock decides it. A successor that began before the decision would make other records of the same numbers."""
+    monkeypatch.setattr(turns, "JUMP_S", 0.4)
+    bus, reader = await bus_and_reader(tmp_path / "one")
+    retain, kept = bus.retain, list[bytes]()
+
+    async def away(key: str, body: bytes) -> None:
+        if key == KEY and b'"jumps":{"p1"' in body:
+            kept.append(body)
+            if len(kept) < 4:
+                raise BusDown("the broker is away")
+        await retain(key, body)
+
+    monkeypatch.setattr(bus, "retain", away)
+    async with parser_on(bus, "one"):
+        await publish(bus, [*RAW[:3], RAW[5], RAW[6]])
+        before = await take(reader, 3)
+        await until(lambda: len(kept) == 2)
+        assert reader.get_nowait() is None, "not kept, not said"
+        after = await take(reader, 3)
+    assert events([*before, *after])[-6:] == ["3", "jump", "suspect", "6", "healed", "7"]
+
+    bus, reader = await bus_and_reader(tmp_path / "two")
+    await bus.retain(KEY, kept[-1])
+    async with parser_on(bus, "two"):
+        await publish(bus, [RAW[5], RAW[6]])  # what was not acknowledged comes again
+        assert [d.body for d in await take(reader, 3)] == [d.body for d in after]
+
+
+async def test_nothing_is_given_up_while_nobody_can_be_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "JUMP_S", 1.0)
+    bus, reader = await bus_and_reader(tmp_path)
+    async with parser_on(bus, "one") as parser:
+        retain, refused = bus.retain, []
+
+        async def away(key: str, body: bytes) -> None:
+            if key == again_key("KRX"):
+                refused.append(key)
+                raise BusDown("the broker is away")
+            await retain(key, body)
+
+        monkeypatch.setattr(bus, "retain", away)
+        await publish(bus, [*RAW[:3], *RAW[5:7]])
+        await take(reader, 3)
+        await until(lambda: len(refused) >= 4)
+        assert parser.pipeline.counts.jumps == 0
+        monkeypatch.setattr(bus, "retain", retain)
+        await until(lambda: parser.pipeline.counts.jumps == 1)
 
 
 async def test_an_unknown_publisher_above_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
