@@ -53,6 +53,20 @@ async def test_a_subscription_comes_back(
         assert len(calls) >= 4
 
 
+async def test_a_lost_connection_is_opened_once_for_all_its_readers(rabbitmq: PrivateRabbitMQ, tmp_path: Path) -> None:
+    """The one that hears of it last does not close what the others have opened meanwhile."""
+    async with Site(rabbitmq.url, tmp_path).bus() as bus:
+        assert isinstance(bus, AmqpBus)
+        link = bus._consuming
+        old = await link.channel()
+        await link.drop()
+        new = await link.channel()
+        await link.drop_with(old)
+        assert not new.is_closed
+        await link.drop_with(new)
+        assert new.is_closed
+
+
 async def test_an_outbox_goes_on(rabbitmq: PrivateRabbitMQ, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with Site(rabbitmq.url, tmp_path).bus() as bus:
         assert isinstance(bus, AmqpBus)

@@ -13,7 +13,7 @@ from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import QueueEmpty
 
-from feeds.bus.amqp.link import Link, broken_is_down
+from feeds.bus.amqp.link import CALL_S_MAX, Link, broken_is_down
 from feeds.bus.amqp.outbox import AmqpOutbox
 from feeds.bus.amqp.subscription import AmqpSubscription
 from feeds.bus.amqp.topology import Topology
@@ -177,7 +177,7 @@ class AmqpBus:
         channel = await self._publishing.channel(confirms=True)
         with broken_is_down(f"retain {key}"):
             try:
-                async with asyncio.timeout(OPEN_S_MAX):
+                async with asyncio.timeout(CALL_S_MAX):
                     queue = await self.topology.declare_retained(channel, key)
                     message = Message(body, delivery_mode=DeliveryMode.PERSISTENT)
                     await channel.default_exchange.publish(message, queue.name)
@@ -188,7 +188,7 @@ class AmqpBus:
         channel = await self._publishing.channel()
         with broken_is_down(f"retained {key}"):
             try:
-                async with asyncio.timeout(OPEN_S_MAX):
+                async with asyncio.timeout(CALL_S_MAX):
                     queue = await self.topology.declare_retained(channel, key)
                     message = await queue.get(no_ack=False)
                     await message.nack(requeue=True)
@@ -221,7 +221,7 @@ class AmqpBus:
 
 async def _close(channel: AbstractChannel) -> None:
     if not channel.is_closed:
-        await asyncio.wait_for(channel.close(), OPEN_S_MAX)
+        await asyncio.wait_for(channel.close(), CALL_S_MAX)
 
 
 def _raw_key(topology: Topology, message: Outgoing, *, replay: bool) -> str:

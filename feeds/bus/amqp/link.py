@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterator
+from weakref import WeakSet
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
@@ -19,7 +20,7 @@ inbound.install()
 
 RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 CONNECT_S_MAX = 5.0
-CALL_S_MAX = 30.0  # a call on a connection that breaks under it may never be answered
+CALL_S_MAX = 8.0  # a call on a connection that breaks under it may never be answered
 STEADY_S = 5.0  # a connection that held so long ends a row of attempts
 # What a broken connection, channel or broker raises through aio-pika. RuntimeError: a channel that was just closed.
 FAILURES = (aio_pika.exceptions.AMQPError, OSError, asyncio.TimeoutError, RuntimeError)
@@ -60,6 +61,7 @@ class Link:
         self.name = name
         self.counts = counts
         self._connection: AbstractConnection | None = None
+        self._channels: WeakSet[AbstractChannel] = WeakSet()  # opened on it
         self._lock = asyncio.Lock()
         self._attempt = 0
         self._opened_s = time.monotonic()
@@ -76,20 +78,30 @@ class Link:
             except FAILURES as error:
                 raise BusDown(f"{self.name}: cannot connect: {type(error).__name__}: {error}") from error
             self._opened_s = time.monotonic()
+            self._channels = WeakSet()
             return self._connection
 
     async def channel(self, *, confirms: bool = False) -> AbstractChannel:
         """A fresh channel. Raises BusDown when the broker cannot be reached now."""
         connection = await self.connect_once()
+        channels = self._channels
         try:
             channel = connection.channel(publisher_confirms=confirms, on_return_raises=confirms)
             await asyncio.wait_for(channel.initialize(), CONNECT_S_MAX)
         except (Exception, asyncio.CancelledError) as error:
             if not is_broken(error):
                 raise
-            await self.drop()
+            if channels is self._channels:
+                await self.drop()
             raise BusDown(f"{self.name}: cannot open a channel: {type(error).__name__}: {error}") from error
+        channels.add(channel)
         return channel
+
+    async def drop_with(self, channel: AbstractChannel | None) -> None:
+        """Close the connection that `channel` failed on. When the link's others have lost it first and opened the next
+        one, that is left to them: each would else close what the one before has just opened."""
+        if channel is not None and channel in self._channels:
+            await self.drop()
 
     async def drop(self) -> None:
         """Close the connection; the next use opens another."""

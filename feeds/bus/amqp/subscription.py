@@ -87,7 +87,7 @@ class AmqpSubscription:
                         await _close(channel)
                     raise
                 self._waiting.clear()
-                await self._link.drop()
+                await self._link.drop_with(channel)
                 await self._link.pause(error)
 
     async def _consume(self, channel: AbstractChannel) -> None:
