@@ -20,7 +20,7 @@ inbound.install()
 
 RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 CONNECT_S_MAX = 5.0
-CALL_S_MAX = 8.0  # a call on a connection that breaks under it may never be answered
+CALL_S_MAX = 15.0  # a call on a connection that breaks under it may never be answered
 STEADY_S = 5.0  # a connection that held so long ends a row of attempts
 # What a broken connection, channel or broker raises through aio-pika. RuntimeError: a channel that was just closed.
 FAILURES = (aio_pika.exceptions.AMQPError, OSError, asyncio.TimeoutError, RuntimeError)
