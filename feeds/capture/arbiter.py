@@ -3,6 +3,8 @@
 Theory: a copy whose bytes were seen a moment ago is a duplicate; one set look-up says so, whichever line it came on.
 What is left is framed, its stream's sequencer says whether it is next, early or old, and what is next goes to `emit`.
 Time is the receive time of the datagrams; `tick` brings the clock in when nothing arrives.
+A snapshot (W) that waits for lower numbers of its own stream goes out before the next message of its instrument, wait
+or no wait: after it, it would put an older image in the place of a newer one.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from feeds.capture.line_counts import LineCounts
 from feeds.capture.sequencer import Gap, Held, Sequencer
 from feeds.config import FeedConfig
 from feeds.fix.framing import HEAD, is_whole, split
-from feeds.krx.streams import HEARTBEAT, UNCHECKED, stream_of
+from feeds.krx.streams import HEARTBEAT, SNAPSHOT, UNCHECKED, stream_of
 
 RECENT_MAX = 8_192  # datagrams per generation, two are kept; past it the older generation is forgotten
 RESET_DISTANCE = 1_000  # a number this far below the expected one, sent later, is a reset
@@ -56,13 +58,14 @@ class Arbiter:
         self._keyed = feed.partitions > 1
         self._recent: dict[bytes, int] = {}
         self._recent_old: dict[bytes, int] = {}
+        self._snapshots: dict[bytes, Sequencer] = {}  # ISIN → the stream in which a snapshot of it waits
 
     # The hot loop: about 60,000 datagrams a second pass here in an auction.
     def push(self, block: Block) -> None:
         """Take a journal block of this feed."""
         recent, old = self._recent, self._recent_old
         lines, streams, emit = self.lines, self.streams, self.emit
-        match, keyed = HEAD.match, self._keyed
+        match, keyed, snapshots = HEAD.match, self._keyed, self._snapshots
         capture_seq = block.first_seq - 1
         released = 0
         if block.entries and block.entries[0][0] - self.heard_ns > PAUSE_NS:
@@ -93,6 +96,8 @@ class Arbiter:
                 stream.last_sent = sent
                 counts.first += 1
                 released += 1
+                if snapshots:
+                    self._snapshot_first(data)
                 emit(entry, capture_seq, _routing_key(data, head, msg_type, market) if keyed else b"")
             else:
                 self._message(entry, capture_seq, head)
@@ -180,11 +185,12 @@ class Arbiter:
                 counts.duplicate += 1
                 counts.disagreed += 1
                 return
+            if msg_type == SNAPSHOT:
+                self._snapshots[_isin(data)] = stream
             counts.first += 1
             stream.last_sent = max(stream.last_sent, sent)
             if not stream.beginning:
-                for released in stream.release():
-                    self._release(released)
+                self._release_all(stream)
             elif sequence == 1:  # nothing comes before it
                 self._begin(stream)
             while len(stream.pending) >= self.feed.gap_messages_max:
@@ -195,6 +201,23 @@ class Arbiter:
         else:
             counts.duplicate += 1
             counts.disagreed += sequence >= stream.base  # below it nothing is known of what the other line said
+
+    def _release_all(self, stream: Sequencer) -> None:
+        """What has become the next in order."""
+        for held in stream.release():
+            if self._snapshots:
+                isin = _isin(held.data)
+                if self._snapshots.get(isin) is not stream:
+                    self._snapshot_first(held.data)
+                elif not any(_isin(later.data) == isin for later in stream.pending.values()):
+                    del self._snapshots[isin]
+            self._release(held)
+
+    def _snapshot_first(self, data: bytes) -> None:
+        """A message of an instrument whose snapshot waits is about to go out."""
+        isin = _isin(data)
+        while (stream := self._snapshots.get(isin)) is not None:
+            self._give_up(stream)
 
     def _release(self, held: Held) -> None:
         self.unique += 1
@@ -259,8 +282,7 @@ class Arbiter:
         stream.base = stream.expected
         if stream.expected > 1:
             self.on_late_start(stream, stream.pending[stream.expected].rx_ns)
-        for released in stream.release():
-            self._release(released)
+        self._release_all(stream)
 
     def _give_up_all(self, stream: Sequencer) -> None:
         while stream.pending:
@@ -275,8 +297,7 @@ class Arbiter:
         self.gaps += 1
         self.missing += gap.count
         self.on_gap(gap)
-        for released in stream.release():
-            self._release(released)
+        self._release_all(stream)
 
 
 def _routing_key(data: bytes, head: object, msg_type: bytes, market: bytes) -> bytes:
@@ -289,3 +310,9 @@ def _routing_key(data: bytes, head: object, msg_type: bytes, market: bytes) -> b
         return market
     start = data.find(b"\x0130167=", at - 1) + 7
     return data[start : data.find(b"\x01", start)] if start > 6 else market
+
+
+def _isin(data: bytes) -> bytes:
+    """Empty when the message has none."""
+    start = data.find(b"\x0155=") + 4
+    return data[start : data.find(b"\x01", start)] if start > 3 else b""

@@ -5,6 +5,7 @@ from __future__ import annotations
 SHARED = frozenset({"X", "f", "M7", "M8", "ME", "MF"})
 SHARED_STREAM = "market"
 HEARTBEAT = "MV"
+SNAPSHOT = b"W"
 UNCHECKED = frozenset({"M1"})  # krx_mdds: M1 is not checked
 
 

@@ -8,7 +8,7 @@ from feeds.blocks import FLAG_TRUNCATED
 from feeds.capture.sequencer import Sequencer
 from tests.feeds.data_path import feed_config
 from tests.feeds.transcript import Transcript
-from tests.feeds.wire import expected, heartbeat, message, trade
+from tests.feeds.wire import ISIN, expected, heartbeat, message, trade
 
 T = {n: trade(n) for n in range(1, 40)}
 WAIT_MS = 200
@@ -247,3 +247,40 @@ def test_a_beginning_that_a_cursor_cut_begins_again() -> None:
     again.at(2, "B", T[19])
     again.clock(2 + WAIT_MS)
     assert again.take() == [(2, "B", 19), (1, "A", 20)]
+
+
+VNM = "VN000000VNM1"
+
+
+def snapshot(sequence: int, isin: str = ISIN) -> bytes:
+    return message("W", sequence, (30001, "STO"), (20004, "G1"), (55, isin))
+
+
+def test_a_snapshot_waits_no_longer_than_till_the_next_message_of_its_instrument() -> None:
+    """Behind it, it would put an older image in the place of a newer one; at a beginning and at a gap."""
+    t = Transcript()
+    t.at(1, "A", T[1])
+    t.at(2, "A", snapshot(4))
+    t.at(3, "A", trade(2, isin=VNM))
+    assert t.take() == [(1, "A", 1), (3, "A", 2)], "another instrument's message says nothing of it"
+    t.at(5, "A", T[3])
+    assert (t.take(), t.late_starts) == ([(2, "A", 4), (5, "A", 3)], [("STO", "W", 4)])
+    t.at(6, "A", snapshot(6), snapshot(8, VNM))
+    t.at(9, "B", T[4])
+    assert t.take() == [("gap", "STO.W", 5, 5, 2, 6), (6, "A", 6), (9, "B", 4)]
+    t.at(10, "B", snapshot(7))
+    assert t.take() == [(10, "B", 7), (6, "A", 8)]
+    t.at(11, "A", T[5], trade(6, isin=VNM))
+    assert (t.take(), t.arbiter.gaps) == ([(11, "A", 5), (11, "A", 6)], 1)
+
+
+def test_a_snapshot_goes_before_what_waited_too() -> None:
+    t = Transcript()
+    t.at(1, "A", T[1], T[3])
+    t.at(2, "A", snapshot(2), snapshot(3, VNM), snapshot(5))
+    t.at(3, "B", T[2])
+    assert t.take() == [
+        (1, "A", 1), (2, "A", 2), (2, "A", 3), ("gap", "STO.W", 4, 4, 2, 2), (2, "A", 5), (3, "B", 2), (1, "A", 3),
+    ]  # fmt: skip
+    t.clock(10_000)
+    assert (t.take(), t.late_starts) == ([], [("STO", "W", 2)])
