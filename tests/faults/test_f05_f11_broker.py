@@ -40,6 +40,7 @@ def assert_lossless(path: LivePath) -> None:
 
 def test_f05_f06_restarted_and_killed(live: Started, rabbitmq: PrivateRabbitMQ) -> None:
     path = started(live)
+    rabbitmq.write_down()
     rabbitmq.kill()
     path.flow_on(600)
     confirmed = parsed_confirmed(path)
