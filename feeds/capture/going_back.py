@@ -3,12 +3,16 @@
 A broker's data wiped, a queue deleted: the journal has what was in them. The publisher takes an earlier cursor and
 begins a new chain of RAW messages there (feeds/parser/turns.py has the other side). Everything since is published again
 and dropped by identity where it had arrived. What the figures counted is not counted twice.
+
+What was lost was mostly lost by all partitions, and each asks. A chain that began far enough back for one of them is on
+its way to all, perhaps behind a backlog; beginning another one for each would send everything once more.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import time
 from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 REQUEST_AGE_NS_MAX = 30_000_000_000  # an older request was made to another publisher, or answered by one
+COMING_NS_MAX = 30_000_000_000  # a chain of before that a parser still does not know is taken for lost as well
 FIGURES = ("unique", "gaps", "missing", "resets")
 
 
@@ -35,7 +40,10 @@ class GoingBack:
         self.earlier = Earlier(folder / "publisher.earlier")
         self.times = 0
         self.refused = 0
+        self.answers: dict[str, int] = {}  # partition → `at` of its newest request that is answered; see `went_key`
         self._answered_ns = 0
+        self._gone: tuple[str, Passed] | None = None  # the last chain that was begun, and where
+        self._gone_ns = 0
         self._asked: Passed | None = None
         self._until = START  # everything before it was read already
         self._counted: tuple[list[LineCounts], dict[str, int]] | None = None
@@ -55,10 +63,23 @@ class GoingBack:
         if not ours & {base_of(str(name)) for name in held}:
             return
         self._answered_ns = at_ns
-        self._asked = self.earlier.find(partition, chains)
-        if self._asked is None:
+        found = self.earlier.find(partition, chains)
+        if found is None:
             self.refused += 1
             log.error("%s: partition %d has lost RAW messages of before what is kept", publisher.feed.name, partition)
+            return
+        self.answers[str(partition)] = at_ns
+        if self._is_coming(found, chains, now_ns):
+            log.info("%s: what partition %d has lost is on its way", publisher.feed.name, partition)
+        elif self._asked is None or found.cursor.position < self._asked.cursor.position:
+            self._asked = found
+
+    def _is_coming(self, wanted: Passed, chains: dict[str, int], now_ns: int) -> bool:
+        """Whether the last chain began far enough back, and the parser has had nothing of it yet."""
+        if self._gone is None or now_ns - self._gone_ns > COMING_NS_MAX:
+            return False
+        name, began = self._gone
+        return name not in chains and began.cursor.position <= wanted.cursor.position
 
     def turn(self, publisher: FeedPublisher) -> None:
         """Between two reads of the journal: go back when asked to; find out when the way back is done."""
@@ -71,6 +92,7 @@ class GoingBack:
     def _go(self, publisher: FeedPublisher, passed: Passed) -> None:
         old, cursor = publisher.stage, passed.cursor
         self.times += 1
+        self._gone_ns = time.time_ns()
         stage = RawStage(publisher.feed, old.origin, publisher=f"{base_of(old.publisher)}.{self.times}")
         if cursor.state is not None:
             stage.restore(cursor.state)
@@ -83,6 +105,7 @@ class GoingBack:
             figures = {name: int(getattr(old.arbiter, name)) for name in FIGURES}
             self._counted = [copy(line) for line in old.arbiter.lines], figures
         log.warning("%s: goes back to %s %d", publisher.feed.name, *cursor.position)
+        self._gone = (stage.publisher, passed)
         self._until = max(self._until, publisher.read_to)
         publisher.restart_at(cursor.position, stage)
 

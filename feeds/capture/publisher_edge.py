@@ -18,7 +18,7 @@ from feeds.bus.base import Bus
 from feeds.capture.feed_monitor import FeedNote
 from feeds.config import FeedConfig
 from feeds.parser.suspects import suspects_key
-from feeds.parser.turns import again_key
+from feeds.parser.turns import again_key, went_key
 
 if TYPE_CHECKING:
     from feeds.capture.publisher import FeedPublisher
@@ -44,6 +44,7 @@ class PublisherEdge:
         self._reload = reload
         self._waiting: list[FeedNote] = []
         self._failing = False
+        self._answered: dict[str, dict[str, int]] = {}  # by feed: what was said of the requests
 
     async def run(
         self,
@@ -62,11 +63,20 @@ class PublisherEdge:
                 await asyncio.wait_for(stop.wait(), TURN_S)
             for publisher in list(publishers):
                 try:
-                    body = await self.bus.retained(again_key(publisher.feed.name))
+                    await self._answer(publisher)
                 except ConnectionError:
                     break  # of no use while the bus is away
-                if body is not None:
-                    publisher.back.asked(publisher, body, time.time_ns())
+
+    async def _answer(self, publisher: FeedPublisher) -> None:
+        """Go back when a parser asks for it, and say so: what it gets may be behind a backlog."""
+        feed, back = publisher.feed.name, publisher.back
+        body = await self.bus.retained(again_key(feed))
+        if body is not None:
+            back.asked(publisher, body, time.time_ns())
+        if back.answers != self._answered.get(feed, {}):
+            answers = dict(back.answers)
+            await self.bus.retain(went_key(feed), json.dumps(answers).encode())
+            self._answered[feed] = answers
 
     async def _turns(
         self,

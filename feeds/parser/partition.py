@@ -18,7 +18,7 @@ from feeds.parser.latency import Latency
 from feeds.parser.ownership import MARK, NotOurs, owner_of
 from feeds.parser.pipeline import LIVE, Parsed, Pipeline
 from feeds.parser.suspects import suspects_key
-from feeds.parser.turns import Turns, again_key
+from feeds.parser.turns import Name, Turns, again_key, went_key
 
 log = logging.getLogger(__name__)
 
@@ -191,22 +191,28 @@ class PartitionParser:
             await asyncio.sleep(WATCH_S)
             if not self.turns.held:
                 continue
-            for origin, feed, publisher in self.turns.requests(time.monotonic()):
-                context = self.pipeline.context(origin, feed)
-                last = context.chains.get(publisher, 0)
-                log.warning("%s: %s of %s follows on %d too early: asks for the rest", self.key, publisher, feed, last)
-                try:
-                    await self.bus.retain(
-                        again_key(feed), self.turns.request(context, self.pipeline.partition, time.time_ns())
-                    )
-                except ConnectionError as error:
-                    log.warning("%s: cannot ask: %s", self.key, error)
-                    self.turns.not_asked((origin, feed, publisher), time.monotonic())
+            for name in self.turns.requests(time.monotonic()):
+                await self._ask(name)
             if self.turns.overdue(time.monotonic()) is not None:
                 await self._jump_all()
             async with self._turn:
                 if not self.turns.held:
                     self._last = self._newest
+
+    async def _ask(self, name: Name) -> None:
+        """Ask for what `name` misses, unless it is on its way."""
+        origin, feed, publisher = name
+        context, partition = self.pipeline.context(origin, feed), self.pipeline.partition
+        last = context.chains.get(publisher, 0)
+        try:
+            if self.turns.answered(name, await self.bus.retained(went_key(feed)), partition):
+                log.info("%s: what %s of %s has after %d is on its way", self.key, publisher, feed, last)
+                return
+            log.warning("%s: %s of %s follows on %d too early: asks for the rest", self.key, publisher, feed, last)
+            await self.bus.retain(again_key(feed), self.turns.request(context, partition, time.time_ns()))
+        except ConnectionError as error:
+            log.warning("%s: cannot ask: %s", self.key, error)
+            self.turns.not_asked(name, time.monotonic())
 
     async def _jump_all(self) -> None:
         """Go on behind everything that is overdue. That is the clock's decision: it is kept before its first record

@@ -4,8 +4,10 @@ Theory: a publisher's outbox goes back N, so a message that comes early is norma
 a moment. What was confirmed and then lost (a queue deleted, a broker's data wiped) never comes by itself. So an early
 message is held, unacknowledged. After ASK_S the publisher is asked to go back in its journal (`again_key`): it begins
 a new chain `<name>.<k>` whose messages say in `from` (`<publisher>:<number>`) what they follow, and what is held of the
-old chain is dropped, because it comes again. When nobody answers within JUMP_S, the parser goes on behind the loss and
-says so (feeds/parser/jump.py).
+old chain is dropped, because it comes again. The publisher says on the bus that it has gone back (`went_key`), for its
+answer may stand in the queue behind a long backlog; then it is waited for, and asked again late. When nobody answers
+within JUMP_S, or the answer does not come within ANSWER_S, the parser goes on behind the loss and says so
+(feeds/parser/jump.py).
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ UNACKED_WHILE_HELD_MAX = 500
 ASK_S = 0.5
 ASK_AGAIN_S = 2.0  # then twice as long each time: asked again in the middle of its answer, a publisher starts over
 JUMP_S = 10.0
+ANSWER_S = 90.0  # a queue with a minute's backlog is read in less: what is held back is not parsed
+ANSWER_AGAIN_S = 30.0
 JUMP_S_REPLAY = 2.0  # nobody can be asked: a replay has no cursor
 CHAINS_MAX = 8  # publishers come and go; past it the oldest one's numbers are forgotten
 FROM = "from"
@@ -42,6 +46,12 @@ Name = tuple[str, str, str]  # origin, feed, publisher
 def again_key(feed: str) -> str:
     """The retained value in which a parser asks a feed's publishers to go back; see `Turns.request`."""
     return f"again.{feed}"
+
+
+def went_key(feed: str) -> str:
+    """The retained value in which a publisher says which requests it has answered: `{partition: at}`, the `at` of the
+    partition's newest request as `Turns.request` has it."""
+    return f"went.{feed}"
 
 
 def base_of(publisher: str) -> str:
@@ -58,6 +68,8 @@ class Held:
     size: int = 0
     asked_s: float = 0.0
     patience_s: float = ASK_S
+    asked_ns: int = 0  # the first request for it, as the publishers see it
+    answered: bool = False  # a publisher has gone back: what is missing is on its way
     waits: bool = False  # nothing of it is missing: it is new and waits until it is known what the others have lost
 
 
@@ -140,11 +152,24 @@ class Turns:
         """The request did not get through. Nobody could answer it yet, so nothing is given up for want of an answer."""
         held = self.held.get(name)
         if held is not None:
-            held.since_s, held.asked_s, held.patience_s = now_s, 0.0, ASK_S
+            held.since_s, held.asked_s, held.patience_s, held.asked_ns = now_s, 0.0, ASK_S, 0
+
+    def answered(self, name: Name, answers: bytes | None, partition: int) -> bool:
+        """Whether a publisher says (the value of `went_key`) that what `name` misses is on its way. Asked again in the
+        middle of its answer it would start over, so this holds the next request back for a while, once."""
+        held = self.held.get(name)
+        if held is None or held.answered or not held.asked_ns:
+            return False
+        held.answered = _newest_answer(answers, partition) >= held.asked_ns
+        held.patience_s = ANSWER_AGAIN_S if held.answered else held.patience_s
+        return held.answered
 
     def request(self, context: Context, partition: int, at_ns: int) -> bytes:
         """What a publisher needs to know to go back far enough: how far this partition is with each of them."""
         of_feed = [name[2] for name in self.held if name[:2] == (context.origin, context.feed)]
+        for publisher in of_feed:
+            held = self.held[context.origin, context.feed, publisher]
+            held.asked_ns = held.asked_ns or at_ns
         self.counts.asked += 1
         value = {"at": at_ns, "partition": partition, "held": of_feed, "chains": context.chains}
         return json.dumps(value, separators=(",", ":")).encode()
@@ -152,7 +177,7 @@ class Turns:
     def overdue(self, now_s: float) -> Name | None:
         """Whose missing messages are given up now."""
         for name, held in self.held.items():
-            patience = JUMP_S if name[0] == LIVE else JUMP_S_REPLAY
+            patience = ANSWER_S if held.answered else JUMP_S if name[0] == LIVE else JUMP_S_REPLAY
             if held.waits:
                 if not self._others(name):
                     return name
@@ -208,6 +233,13 @@ class Turns:
         for name in [n for n in self.held if n[:2] == (context.origin, context.feed) and base_of(n[2]) in bases]:
             del self.held[name]
             self.counts.filled += 1
+
+
+def _newest_answer(answers: bytes | None, partition: int) -> int:
+    try:
+        return int(json.loads(answers or b"{}").get(str(partition), 0))
+    except (ValueError, TypeError, AttributeError):
+        return 0  # of another version
 
 
 def _last(chains: Mapping[str, int], publisher: str, number: int, headers: Mapping[str, object]) -> int:

@@ -20,7 +20,7 @@ from feeds.journal import Position
 from feeds.parser import turns
 from feeds.parser.context import Context
 from feeds.parser.counts import ParserCounts
-from feeds.parser.turns import HELD_MESSAGES_MAX, UNACKED_WHILE_HELD_MAX, Turns, again_key
+from feeds.parser.turns import HELD_MESSAGES_MAX, UNACKED_WHILE_HELD_MAX, Turns, again_key, went_key
 from tests.feeds.buses import take, until
 from tests.feeds.test_partition_parser import RAW, bus_and_reader, numbers, parser_on, publish
 
@@ -155,6 +155,48 @@ async def test_nothing_is_given_up_while_nobody_can_be_asked(tmp_path: Path, mon
         assert parser.pipeline.counts.jumps == 0
         monkeypatch.setattr(bus, "retain", retain)
         await until(lambda: parser.pipeline.counts.jumps == 1)
+
+
+async def test_an_answer_behind_a_backlog_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The publisher has said that it has gone back: nothing is given up, and it is not asked to start over."""
+    monkeypatch.setattr(turns, "ASK_AGAIN_S", 0.2)
+    monkeypatch.setattr(turns, "JUMP_S", 2.0)
+    bus, reader = await bus_and_reader(tmp_path)
+    async with parser_on(bus, "one") as parser:
+        await publish(bus, [*RAW[:3], *RAW[5:7]])
+        request = await asked(bus)
+        await bus.retain(went_key("KRX"), json.dumps({"0": request["at"]}).encode())
+        await asyncio.sleep(2.5)
+        assert (parser.pipeline.counts.jumps, parser.pipeline.counts.asked) == (0, 1)
+        await publish(bus, renamed(RAW[2:], "p1.1", **{"from": "p1:2"}))
+        assert [q for _, q in numbers(await take(reader, 8))] == list(range(1, 9))
+    assert parser.pipeline.counts.jumps == 0
+
+
+@pytest.mark.parametrize("answer", [b'{"1": 9999999999999999999}', b'{"0": 1}', b"[]", b"?"])
+async def test_an_answer_to_another_request_is_none(
+    answer: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "ASK_AGAIN_S", 0.1)
+    monkeypatch.setattr(turns, "JUMP_S", 2.0)
+    bus, _reader = await bus_and_reader(tmp_path)
+    await bus.retain(went_key("KRX"), answer)
+    async with parser_on(bus, "one") as parser:
+        await publish(bus, [*RAW[:3], *RAW[5:7]])
+        await until(lambda: parser.pipeline.counts.jumps == 1)
+        assert parser.pipeline.counts.asked >= 2
+
+
+async def test_an_answer_that_never_comes_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "ASK_AGAIN_S", 0.1)
+    monkeypatch.setattr(turns, "ANSWER_AGAIN_S", 0.5)
+    monkeypatch.setattr(turns, "ANSWER_S", 3.5)
+    bus, _reader = await bus_and_reader(tmp_path)
+    async with parser_on(bus, "one") as parser:
+        await publish(bus, [*RAW[:3], *RAW[5:7]])
+        await bus.retain(went_key("KRX"), json.dumps({"0": (await asked(bus))["at"]}).encode())
+        await until(lambda: parser.pipeline.counts.jumps == 1)
+        assert parser.pipeline.counts.asked >= 2, "after a while it is asked once more"
 
 
 async def test_an_unknown_publisher_above_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
