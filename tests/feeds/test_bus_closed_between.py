@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aio_pika import IncomingMessage
 
 from feeds.bus.amqp import AmqpBus
+from feeds.bus.amqp import bus as amqp_bus
 from feeds.bus.amqp.link import Link
 from feeds.bus.amqp.topology import Topology
-from feeds.bus.base import BusDown
+from feeds.bus.base import BusDown, Outgoing
 from testbed.rabbitmq import PrivateRabbitMQ
 from tests.feeds.buses import Site, number, numbered, take
 
@@ -112,3 +114,33 @@ async def test_a_cancelled_task_is_cancelled(
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
+
+
+@pytest.mark.parametrize("call", ["declare", "ack"])
+async def test_a_stream_is_not_waited_for_for_ever(
+    call: str, rabbitmq: PrivateRabbitMQ, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the broker never answers ends as BusDown, on a connection that is not used again; then it is read."""
+    monkeypatch.setattr(amqp_bus, "CALL_S_MAX", 0.5)
+    monkeypatch.setattr(amqp_bus, "REFETCH_IDLE_S_MAX", 0.5)
+    unanswered = asyncio.Event()
+
+    async def never(*_arguments: Any, **_named: Any) -> None:
+        await unanswered.wait()
+
+    async with Site(rabbitmq.url, tmp_path).bus() as bus:
+        assert isinstance(bus, AmqpBus)
+        outbox = bus.parsed_outbox()
+        await outbox.put(Outgoing(0, b"r", {"origin": "live"}))
+        await outbox.drained()
+        with monkeypatch.context() as broken:
+            if call == "declare":
+                broken.setattr(Topology, "declare_parsed", never)
+            else:
+                broken.setattr(IncomingMessage, "ack", never)
+            before = await bus._consuming.connect_once()
+            with pytest.raises(BusDown, match=r"reading .*TimeoutError"):
+                assert [one async for one in bus.refetch_parsed(0)] == []
+            assert before.is_closed
+        monkeypatch.undo()
+        assert [one.body async for one in bus.refetch_parsed(0)] == [b"r"]

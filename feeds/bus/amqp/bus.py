@@ -137,19 +137,25 @@ class AmqpBus:
         channel = await self._consuming.channel()
         with broken_is_down(f"{self._consuming.name}: reading {name}"):
             try:
-                await channel.set_qos(prefetch_count=STREAM_PREFETCH)
-                await declare(channel)
-                queue = await channel.declare_queue(name, passive=True)
-                await queue.consume(arrived.put, arguments={"x-stream-offset": offset})
+                async with asyncio.timeout(CALL_S_MAX):
+                    await channel.set_qos(prefetch_count=STREAM_PREFETCH)
+                    await declare(channel)
+                    queue = await channel.declare_queue(name, passive=True)
+                    await queue.consume(arrived.put, arguments={"x-stream-offset": offset})
                 mark = f"{id(arrived):x}.{time.time_ns():x}"
                 await self._mark_stream(name, mark)
                 while True:
-                    message = await asyncio.wait_for(arrived.get(), REFETCH_IDLE_S_MAX)
+                    async with asyncio.timeout(REFETCH_IDLE_S_MAX):
+                        message = await arrived.get()
+                        await message.ack()  # room for the next one; waits for ever when the connection ends under it
                     if message.headers.get(MARK) == mark:
                         return
                     if MARK not in message.headers:
                         yield message
-                    await message.ack()
+            except TimeoutError:
+                # A broker that recovers may answer nothing more on this connection.
+                await self._consuming.drop_with(channel)
+                raise
             finally:
                 await _close(channel)
 
