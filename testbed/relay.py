@@ -265,9 +265,10 @@ def main() -> None:
     """One relay as a process: SPEC has out_ports, seed, log, counts (where the figures go each second)."""
     spec = json.loads(Path(sys.argv[1]).read_text())
     relay = Relay(spec["out_ports"], seed=spec["seed"], log=Path(spec["log"]))
-    stop = threading.Event()
+    # No Event: its lock is held by the thread that waits for it, the one that signals are handled in.
+    stopping: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda number, _frame: stopping.append(number))
     print(json.dumps({"in_ports": relay.in_ports}), flush=True)
 
     def obey() -> None:
@@ -278,7 +279,8 @@ def main() -> None:
     threading.Thread(target=obey, daemon=True).start()
     relay.start()
     counts = Path(spec["counts"])
-    while not stop.wait(0.5):
+    while not stopping:
+        time.sleep(0.5)
         _write(counts, relay)
         relay.flush_due = True
     relay.stop()
