@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import gc
 from datetime import UTC
 from zoneinfo import ZoneInfo
 
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import Group, User
+from django.db.models import Model
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
@@ -267,3 +269,22 @@ def test_rows_that_cannot_be_read_shut_out_their_own_key_only(cast: Cast) -> Non
     assert [one.code if isinstance(one, AuthError) else one.subscriber for one in found.values()] == [
         "OVERLOADED", "bob",
     ]  # fmt: skip
+
+
+def test_a_login_leaves_no_rows_to_the_collector(cast: Cast) -> None:
+    """Rows that know each other would wait for it: thousands of logins, tens of MB."""
+    secrets = [(cast.secrets[name], None) for name in ("alice", "bob")]
+    authenticate_all(secrets, NOW)
+    gc.collect()
+    gc.disable()
+    try:
+        authenticate_all(secrets, NOW)
+        refresh_grants([cast.alice_key.public_id], NOW)
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        left = [repr(one) for one in gc.garbage if isinstance(one, Model)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert left == []

@@ -43,7 +43,8 @@ def tickers() -> list[str]:
 def right(served: Served, channel: str, symbol: str) -> Any:
     """What the rows say, by the pure rule: asked anew, past everything that the API may remember."""
     key = ApiKey.objects.get(subscriber__code="bob")
-    grant = grants.of_key(key, at=timezone.now(), zone=timezone.get_default_timezone())
+    rights = grants.rights_of([key.subscriber_id])[key.subscriber_id]
+    grant = grants.of_key(key, rights, at=timezone.now(), zone=timezone.get_default_timezone())
     found = effective_access(grant, channel, symbol=symbol, market="STO", at_ns=served.now_ns or 0)
     if found.code == "DELAYED_ONLY":
         found = effective_access(
