@@ -67,7 +67,7 @@ def run(plan: Plan, folder: Path) -> int:
         for name in ("capture", "publisher"):
             system.start(name, f"run_{name}", "--feed", FEED)
         system.start("parser", "run_parser")
-        sink = [sys.executable, "-m", "benches.sink", broker.url, f"mdds{system.base_port}", str(out)]
+        sink = [sys.executable, "-m", "benches.sink", broker.url, f"mdds{system.base_port}", str(out), "0"]
         system.processes["sink"] = subprocess.Popen(sink, cwd=ROOT, env=system.environ)
         watch = ready(system)
         print(f"{platform.node()}: {plan.datagrams:,} datagrams on two lines, as fast as the sender can")

@@ -1,7 +1,7 @@
 """A counting PARSED consumer: records by channel, repeats, jumps, and the latency from kernel receive to publish.
 
-Runs as a process of its own (`python -m benches.sink BUS PREFIX OUT`), like a gateway would; writes one JSON object
-to OUT every second and at its end.
+Runs as a process of its own (`python -m benches.sink BUS PREFIX OUT WARM_UP_S`), like a gateway would; writes one JSON
+object to OUT every second and at its end.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ BOUNDS = tuple(int(50_000 * 1.05**step) for step in range(300))  # upper bounds 
 class Sink:
     """Counts of one run."""
 
-    def __init__(self) -> None:
+    def __init__(self, warm_up_s: int) -> None:
+        self.warm_up_s = warm_up_s  # seconds of the clock from the first record on, told apart
         self.records = 0
         self.messages = 0
         self.bytes = 0
@@ -51,7 +52,11 @@ class Sink:
     def _zeros(self) -> list[int]:
         return [0] * (len(BOUNDS) + 1)
 
+    def _sum(self, seconds: list[int]) -> list[int]:
+        return [sum(column) for column in zip(*(self.seconds[s] for s in seconds), strict=True)] or self._zeros()
+
     def as_json(self) -> str:
+        seconds = sorted(self.seconds)
         return json.dumps(
             {
                 "records": self.records,
@@ -59,7 +64,8 @@ class Sink:
                 "bytes": self.bytes,
                 "lost": self.spans.lost,
                 "repeated": self.spans.duplicates,
-                "latency": [sum(column) for column in zip(*self.seconds.values(), strict=True)] or self._zeros(),
+                "warm_up": self._sum(seconds[: self.warm_up_s]),
+                "latency": self._sum(seconds[self.warm_up_s :]),
                 "seconds": {second: spread(counts) for second, counts in self.seconds.items()},
             }
         )
@@ -77,11 +83,11 @@ def _write(out: Path, text: str) -> None:
     temporary.replace(out)
 
 
-async def consume(url: str, prefix: str, out: Path) -> None:
+async def consume(url: str, prefix: str, out: Path, warm_up_s: int) -> None:
     """Count until SIGTERM."""
     bus = AmqpBus(url, prefix, 4)
     await bus.open()
-    sink = Sink()
+    sink = Sink(warm_up_s)
     subscription = bus.consume_parsed("sink")
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
@@ -106,4 +112,4 @@ async def consume(url: str, prefix: str, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(consume(sys.argv[1], sys.argv[2], Path(sys.argv[3])))
+    uvloop.run(consume(sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])))
