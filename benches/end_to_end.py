@@ -20,11 +20,13 @@ import psutil
 
 from benches.fanout_run import Loads, Work, share_ms
 from benches.gateway_under_test import GatewayUnderTest, Talker, cpu_s
+from benches.pipeline import BESIDE_NICE, received_bytes
 from feeds.simulator.exchange import Exchange
 
 FEED, MARKET, SYMBOLS = "STO", "STO", 50
 P99_MS_MAX = 50.0
 SETTLE_S = 3.0
+WARM_UP_S = 3  # in which every stream is new to everybody: its records count, their ages do not
 
 
 class ChosenWork(Work):
@@ -80,12 +82,22 @@ def _measure(options: argparse.Namespace, under_test: GatewayUnderTest) -> int:
         time.sleep(SETTLE_S)
         watched = {name: psutil.Process(process.pid) for name, process in under_test.system.processes.items()}
         watched["broker"] = psutil.Process(under_test.broker.pid)
+        watched["SDK clients"] = psutil.Process(sdk.process.pid)
+        for number, load in enumerate(loads.processes):
+            watched[f"raw clients {number}" if number else "raw clients"] = psutil.Process(load.process.pid)
         before = {name: cpu_s(process) for name, process in watched.items()}
-        count = str(options.rate * options.seconds)
+        count = str(options.rate * (WARM_UP_S + options.seconds))
         arguments = ["--feed", FEED, "--steady", "--rate", str(options.rate), "--symbols", str(SYMBOLS), "--seed", "1"]
         # Made before they are sent: an exchange makes its messages on other machines.
         arguments += ["--count", count, "--prepared", count, "--json", "--quiet"]
-        under_test.system.start("simulator", "run_simulator", *arguments).wait()
+        simulator = under_test.system.start("simulator", "run_simulator", *arguments)
+        psutil.Process(simulator.pid).nice(BESIDE_NICE)
+        while not received_bytes(under_test.system, FEED) and simulator.poll() is None:
+            time.sleep(0.1)
+        time.sleep(WARM_UP_S)
+        loads.tell("clear")
+        sdk.tell("clear")
+        simulator.wait()
         sent = json.loads(under_test.system.log("simulator").strip().splitlines()[-1])
         cores = {name: (cpu_s(process) - before[name]) / sent["elapsed_s"] for name, process in watched.items()}
         time.sleep(SETTLE_S)

@@ -178,7 +178,7 @@ def _measure(
     started = 0.0
     while simulator.poll() is None:
         time.sleep(0.25)
-        if not started and _received(system):
+        if not started and received_bytes(system, FEED):
             started = time.monotonic()
             before = {name: _cpu(process) for name, process in watched.items()}
         for name, process in watched.items():
@@ -257,8 +257,9 @@ def _find_limit(plan: Plan, folder: Path) -> int:
     return 0
 
 
-def _received(system: System) -> int:
-    path = system.data_dir / "journal" / FEED
+def received_bytes(system: System, feed: str) -> int:
+    """What is in the feed's journal by now."""
+    path = system.data_dir / "journal" / feed
     return sum(segment.stat().st_size for segment in path.glob("*.mdj"))
 
 
@@ -273,14 +274,14 @@ def _cpu(process: psutil.Process) -> float:
 def _drained(system: System, out: Path, sent: dict[str, object]) -> tuple[Conservation, float]:
     """Wait until nothing moves any more; the counts, and when they last moved (monotonic, to about a second)."""
     deadline = time.monotonic() + DRAIN_S_MAX
-    last: tuple[object, ...] = ()
+    last = None
     moved_at = still_at = time.monotonic()
     while True:
         counts = Conservation.of(system.stats(), json.loads(out.read_text()), sent, FEED)
-        now = counts.moving()
-        if now != last:
-            last, moved_at, still_at = now, still_at, time.monotonic()
+        if last is None or counts.moving() != last.moving():
+            moved_at = time.monotonic()
+        if counts != last:
+            last, still_at = counts, time.monotonic()
         elif time.monotonic() - still_at > STILL_S or time.monotonic() > deadline:
             return counts, moved_at
-        still_at = max(still_at, moved_at)
         time.sleep(0.25)

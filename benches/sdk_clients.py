@@ -29,7 +29,8 @@ async def run(spec: dict[str, Any]) -> None:
         for _ in tasks:
             await ready.acquire()
         print("ready", flush=True)
-        await asyncio.to_thread(sys.stdin.readline)
+        while (await asyncio.to_thread(sys.stdin.readline)).strip() == "clear":
+            ages_us.clear()
         for task in tasks:
             task.cancel()
     print(json.dumps(ages_us), flush=True)

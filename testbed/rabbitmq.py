@@ -15,6 +15,9 @@ SCRIPTS = ("/usr/lib/rabbitmq/bin", "/usr/lib/rabbitmq/lib/*/sbin", "/opt/rabbit
 USER = "mdds"
 PASSWORD = "mdds"
 VHOST = "mdds"
+# Busy waiting of the Erlang schedulers eats a small machine; with two processors for everything, a second scheduler does
+# not make the broker faster, and waking each other costs the two a fifth more (docs/benchmarks.md).
+ERLANG_FLAGS = "+sbwt none +sbwtdcpu none +sbwtdio none" + (" +S 1:1" if (os.cpu_count() or 1) <= 2 else "")
 AMQP_HEADER = b"AMQP\x00\x00\x09\x01"
 
 CONFIGURATION = """\
@@ -139,8 +142,7 @@ class PrivateRabbitMQ(PrivateService):
             "RABBITMQ_CONF_ENV_FILE": str(self.folder / "env.conf"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "enabled_plugins"),
             "RABBITMQ_PID_FILE": str(self.folder / "pid"),
-            # Busy waiting of the Erlang schedulers eats a small machine.
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none +sbwtdcpu none +sbwtdio none",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": ERLANG_FLAGS,
             "ERL_EPMD_PORT": str(self._epmd.port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "ERL_CRASH_DUMP": "/dev/null",
