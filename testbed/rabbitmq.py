@@ -15,8 +15,8 @@ SCRIPTS = ("/usr/lib/rabbitmq/bin", "/usr/lib/rabbitmq/lib/*/sbin", "/opt/rabbit
 USER = "mdds"
 PASSWORD = "mdds"
 VHOST = "mdds"
-# Busy waiting of the Erlang schedulers eats a small machine; with two processors for everything, a second scheduler does
-# not make the broker faster, and waking each other costs the two a fifth more (docs/benchmarks.md).
+# Busy waiting of the Erlang schedulers eats a small machine; with two processors for everything, a second scheduler
+# does not make the broker faster, and waking each other costs the two a fifth more (docs/benchmarks.md).
 ERLANG_FLAGS = "+sbwt none +sbwtdcpu none +sbwtdio none" + (" +S 1:1" if (os.cpu_count() or 1) <= 2 else "")
 AMQP_HEADER = b"AMQP\x00\x00\x09\x01"
 

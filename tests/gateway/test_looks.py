@@ -11,7 +11,7 @@ from subscriptions.close_codes import CloseCode
 from subscriptions.entitlements import Grant
 from subscriptions.gateway.layer import SLICE_SEATS, GatewaySettings, Seat, StreamLayer, stream_group
 from subscriptions.gateway.looks import Looks
-from subscriptions.gateway.ticker import early_s, next_tick_s
+from subscriptions.gateway.ticker import early_s, next_tick_s, pause_s
 from subscriptions.gateway.wheel import SLOT_NS, Wheel
 from tests.gateway import cast
 
@@ -58,6 +58,12 @@ class Scene:
 
     async def follow(self, seat: Seat, symbol: str) -> None:
         await self.layer.group_add(stream_group("trade", symbol), seat.session.name)
+
+
+def test_the_slices_of_a_tick_are_spread_over_the_interval() -> None:
+    assert pause_s(1, 0.010) == pytest.approx(0.008)
+    assert pause_s(8, 0.050) == pytest.approx(0.005)
+    assert pause_s(8, 0.010) == 0  # shorter than timers can tell: they follow each other
 
 
 def test_the_wheel_gives_each_name_once_its_slot_is_over() -> None:
@@ -190,9 +196,12 @@ async def test_a_shutdown_in_the_middle_of_a_tick_sends_what_waits() -> None:
 
 
 def test_a_tick_is_on_time_and_rests_behind_a_long_one() -> None:
-    assert next_tick_s(5.000, 5.001, 0.010) == 5.010
-    assert next_tick_s(5.000, 5.008, 0.010) == pytest.approx(5.016)
-    assert next_tick_s(5.000, 5.040, 0.010) == pytest.approx(5.050)
+    assert next_tick_s(5.000, 5.001, busy_s=0.001, interval_s=0.010) == 5.010
+    assert next_tick_s(5.000, 5.008, busy_s=0.008, interval_s=0.010) == pytest.approx(5.016)
+    assert next_tick_s(5.000, 5.040, busy_s=0.040, interval_s=0.010) == pytest.approx(5.050)
+    # Spread over the interval: the loop had its time between the slices.
+    assert next_tick_s(5.000, 5.009, busy_s=0.003, interval_s=0.010) == 5.010
+    assert next_tick_s(5.000, 5.012, busy_s=0.003, interval_s=0.010) == 5.012
 
 
 def test_a_tick_of_the_intake_takes_the_place_of_the_next() -> None:
