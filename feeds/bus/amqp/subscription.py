@@ -20,6 +20,8 @@ from feeds.bus.base import BusDown, Delivery
 
 Declare = Callable[[AbstractChannel], Awaitable[AbstractQueue]]
 
+ACK_EVERY_S = 0.02  # one acknowledgement for all that came meanwhile; the broker works on each as on a message
+
 
 class AmqpSubscription:
     """One queue, one channel; at most `prefetch` deliveries wait here or are unacknowledged (the broker keeps the
@@ -129,6 +131,7 @@ class AmqpSubscription:
             await self._ack_due.wait()
             self._ack_due.clear()
             await underlay.basic_ack(self._ack_tag, multiple=True)
+            await asyncio.sleep(ACK_EVERY_S)
 
 
 async def _never(message: DeliveredMessage) -> None:
