@@ -83,7 +83,7 @@ def _write(out: Path, text: str) -> None:
     temporary.replace(out)
 
 
-async def consume(url: str, prefix: str, out: Path, warm_up_s: int) -> None:
+async def consume(url: str, prefix: str, out: Path, *, warm_up_s: int) -> None:
     """Count until SIGTERM."""
     bus = AmqpBus(url, prefix, 4)
     await bus.open()
@@ -112,4 +112,4 @@ async def consume(url: str, prefix: str, out: Path, warm_up_s: int) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(consume(sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])))
+    uvloop.run(consume(sys.argv[1], sys.argv[2], Path(sys.argv[3]), warm_up_s=int(sys.argv[4])))

@@ -31,13 +31,14 @@ from subscriptions.gateway.hub import Hub
 from subscriptions.gateway.local_sessions import LocalSessions
 from subscriptions.gateway.open_keys import OpenKeys
 from subscriptions.gateway.outbox import Outbox
+from subscriptions.gateway.places import Places
 from subscriptions.gateway.session import Session
 from subscriptions.gateway.shared_sessions import counted_as
 from subscriptions.gateway.totals import Totals
 from subscriptions.gateway.views import FULL, View
 from subscriptions.gateway.wheel import Wheel
 
-FLUSH_BYTES_MAX = 393_216  # fanned out since the last tick; past it the intake ticks at once, so outboxes stay bounded
+FLUSH_BYTES_MAX = 393_216  # fanned out since a flush began; past it the intake ticks at once, so outboxes stay bounded
 SLICE_SEATS = 128  # about a millisecond of writing
 FIRST_LOOK_NS = 1_000_000_000  # at a new session, which may have no key
 RETRY_AFTER_MS = (500, 5_000)  # jitter of a reconnect
@@ -105,10 +106,10 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
         self.open_keys = OpenKeys()
         self._mailboxes: dict[str, Mailbox] = {}
         self._groups: dict[str, set[str]] = {}
-        self.ready: dict[str, Outbox] = {}  # looked at in the next tick, beside the members of `hub.fresh`
+        self.places = Places()  # who is looked at when, beside the members of `hub.fresh`
         self.wheel = Wheel()  # when each session is looked after
-        self.ticked_ns = 0  # when the last tick began
-        self._bytes_at_tick = 0
+        self.ticked_ns = 0  # when everybody was written to at once
+        self._bytes_at_flush = 0
         self._bucket_numbers: dict[int, int] = {}  # conflation bucket → number of the one that was flushed last
 
     # Data
@@ -116,24 +117,30 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
     def publish(self, body: bytes, origin: str = LIVE) -> int:
         """Fan one PARSED message out. Never waits."""
         count = self.hub.publish(body, origin)
-        if self.hub.bytes_in - self._bytes_at_tick >= FLUSH_BYTES_MAX:
+        if self.hub.bytes_in - self._bytes_at_flush >= FLUSH_BYTES_MAX:
             self.tick()
         return count
 
     def tick(self) -> int:
         """Write to every seat that has something and can take it; let the rest settle. How many had something."""
+        self.ticked_ns = self.clock_ns()
         return sum(self.slices())
 
-    def slices(self) -> Iterator[int]:
-        """A tick in slices of seats, how many each time: between them sockets may be read and records fanned out."""
-        self.ticked_ns = now_ns = self.clock_ns()
-        self._bytes_at_tick = self.hub.bytes_in
+    def slices(self, turn: int = 0, turns: int = 1) -> Iterator[int]:
+        """One of the turns of a flush, in slices of seats, how many each time: between them sockets may be read and
+        records fanned out."""
+        now_ns = self.clock_ns()
+        if turn == 0:
+            self._bytes_at_flush = self.hub.bytes_in
         self._flush_buckets(now_ns // 1_000_000)
         if self.hub.bars_over:
             self.hub.close_bars()
+        if self.hub.fresh:
+            self.places.note(self.hub.fresh, len(self.seats))
+            self.hub.fresh.clear()
         batches = Batches()
         count = 0
-        for seat in self._due():
+        for seat in [self.seats[name] for name in self.places.due(turn, turns) if name in self.seats]:
             outbox = seat.outbox
             if not (outbox.pending or outbox.slow) or seat.session.state == "closing":
                 continue
@@ -153,23 +160,6 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
             if name in self.seats:
                 self.flush_seat(self.seats[name], now_ns)
         yield count
-
-    def _due(self) -> list[Seat]:
-        """Seats that may have something: those of variants with fresh records, and those that asked to be looked at."""
-        ready, seats, fresh = self.ready, self.seats, self.hub.fresh
-        reached = len(ready)
-        for variant in fresh:
-            variant.fresh = False
-            reached += len(variant.members)
-        if reached >= len(seats):  # as cheap as finding out who they are
-            due = list(seats.values())
-        else:
-            for variant in fresh:
-                ready.update(variant.members)
-            due = [seats[name] for name in ready if name in seats]
-        fresh.clear()
-        ready.clear()
-        return due
 
     def _flush_buckets(self, now_ms: int) -> None:
         """The conflation buckets that are over; they end at the same moments for everybody."""
@@ -207,7 +197,7 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
 
     def open_seat(self, name: str, sink: Sink, *, frames: Frames = JsonFrames) -> Seat:
         outbox = Outbox(self.settings.outbox_bytes_max, name=name)
-        outbox.frames, outbox.ready, outbox.sums = frames, self.ready, self.totals
+        outbox.frames, outbox.ready, outbox.sums = frames, self.places.take(name).ready, self.totals
         session = Session(name, hub=self.hub, catalog=self.catalog, outbox=outbox, clock_ns=self.clock_ns)
         seat = self.seats[name] = Seat(session, outbox, sink, getattr(sink, "write_framed", None))
         self.wheel.put(name, self.clock_ns() + FIRST_LOOK_NS)
@@ -222,7 +212,7 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
             self.open_keys.remove(seat)
             self.totals.end(seat.outbox)
         self._mailboxes.pop(name, None)
-        self.ready.pop(name, None)
+        self.places.leave(name)
 
     def cut(self, seat: Seat, code: CloseCode, error: str, *, retry: bool = True) -> None:
         """Close one session now, whatever it has queued; a client that may come back is told when."""

@@ -1,61 +1,50 @@
-"""The flush ticker: one tick an interval, in slices that are spread over it, and a rest behind a long one.
+"""The flush ticker: every seat has its turn in the flush interval, and a turn that takes long is followed by a rest.
 
-A client is written to at the same place of every tick, so a record waits for one interval at most, however many clients
-there are: between two slices the loop reads the bus and the sockets, and what comes in goes out with the seats that are
-still to come. Spread slices make no bursts, neither here nor on the way to the clients. When a tick takes longer than
-its interval leaves, records gather into fewer and larger frames.
+A client is written to at the same place of every interval, so a record waits for one interval at most, however many
+clients there are. Turns that are spread over the interval make no bursts, neither here nor on the way to the clients;
+within one, the loop reads the bus and the sockets between slices. When a turn takes longer than its part of the
+interval leaves, the ones behind it come later, and records gather into fewer and larger frames.
 """
 
 from __future__ import annotations
 
 import asyncio
 
-from subscriptions.gateway.layer import StreamLayer
+from subscriptions.gateway.layer import SLICE_SEATS, StreamLayer
 from subscriptions.gateway.metrics import FLUSH_S
+from subscriptions.gateway.places import turns_of
 
-SPREAD = 0.8  # of the interval; what is left of it is for a tick that has more slices than the one before
-PAUSE_S_MIN = 0.002  # between two slices; below it they follow each other: uvloop's timers have 1 ms
-
-
-def next_tick_s(began_s: float, ended_s: float, *, busy_s: float, interval_s: float) -> float:
-    """When the next tick begins: on time, but not before the loop had as long for everything else (one interval), the
-    time between the slices included."""
-    return max(began_s + interval_s, began_s + busy_s + min(busy_s, interval_s), ended_s)
+TURN_S_MIN = 0.002  # uvloop's timers have 1 ms
 
 
-def early_s(now_ns: int, ticked_ns: int, interval_s: float) -> float:
-    """How much too early a tick would be because many bytes have made the intake tick meanwhile; 0 when it is not."""
-    since_s = (now_ns - ticked_ns) / 1e9
-    return interval_s - since_s if 0 <= since_s < 0.8 * interval_s else 0.0
+def next_turn_s(due_s: float, began_s: float, ended_s: float, *, part_s: float) -> float:
+    """When the next turn begins, `part_s` being a turn's part of the interval: on time, but not before the loop had as
+    long for everything else (one part)."""
+    return max(due_s + part_s, ended_s + min(ended_s - began_s, part_s))
 
 
-def pause_s(slices: int, interval_s: float) -> float:
-    """From the beginning of one slice to the next, in a tick like one of so many slices."""
-    pause = SPREAD * interval_s / max(1, slices)
-    return pause if pause >= PAUSE_S_MIN else 0.0
+def is_done(now_ns: int, ticked_ns: int, interval_s: float) -> bool:
+    """Whether many bytes have made the intake write to everybody a moment ago."""
+    return 0 <= now_ns - ticked_ns < 0.5e9 * interval_s
 
 
 async def run(layer: StreamLayer) -> None:
-    """Until cancelled. uvloop's timers have 1 ms: a shorter interval would spin."""
+    """Until cancelled."""
     clock = asyncio.get_running_loop().time
     interval_s = max(1, layer.settings.flush_ms) / 1000
-    due_s, slices = clock() + interval_s, 1
+    due_s = clock() + interval_s
     while True:
-        await asyncio.sleep(max(0.0, due_s - clock()))
-        early = early_s(layer.clock_ns(), layer.ticked_ns, interval_s)
-        if early:
-            due_s = clock() + early
-            continue
-        began_s = slice_s = clock()
-        pause, busy_s, seats, slices = pause_s(slices, interval_s), 0.0, 0, 0
-        for count in layer.slices():
-            now_s = clock()
-            busy_s += now_s - slice_s
-            if count:
-                seats, slices = seats + count, slices + 1
-                # The transports write at the end of the loop's turn.
-                await asyncio.sleep(max(0.0, began_s + slices * pause - now_s) if slices * pause < interval_s else 0)
-            slice_s = clock()
-        if seats:
+        turns = turns_of(len(layer.seats), interval_s, seats_max=SLICE_SEATS, turn_s_min=TURN_S_MIN)
+        busy_s = 0.0
+        for turn in range(turns):
+            await asyncio.sleep(max(0.0, due_s - clock()))
+            began_s, seats = clock(), 0
+            for count in () if is_done(layer.clock_ns(), layer.ticked_ns, interval_s) else layer.slices(turn, turns):
+                seats += count
+                if count:
+                    await asyncio.sleep(0)  # the transports write at the end of the loop's turn
+            ended_s = clock()
+            busy_s += ended_s - began_s if seats else 0.0
+            due_s = next_turn_s(due_s, began_s, ended_s, part_s=interval_s / turns)
+        if busy_s:
             FLUSH_S.observe(busy_s)
-        due_s = next_tick_s(began_s, clock(), busy_s=busy_s, interval_s=interval_s)

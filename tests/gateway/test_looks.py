@@ -11,7 +11,8 @@ from subscriptions.close_codes import CloseCode
 from subscriptions.entitlements import Grant
 from subscriptions.gateway.layer import SLICE_SEATS, GatewaySettings, Seat, StreamLayer, stream_group
 from subscriptions.gateway.looks import Looks
-from subscriptions.gateway.ticker import early_s, next_tick_s, pause_s
+from subscriptions.gateway.places import PLACES, turns_of
+from subscriptions.gateway.ticker import TURN_S_MIN, is_done, next_turn_s
 from subscriptions.gateway.wheel import SLOT_NS, Wheel
 from tests.gateway import cast
 
@@ -58,12 +59,6 @@ class Scene:
 
     async def follow(self, seat: Seat, symbol: str) -> None:
         await self.layer.group_add(stream_group("trade", symbol), seat.session.name)
-
-
-def test_the_slices_of_a_tick_are_spread_over_the_interval() -> None:
-    assert pause_s(1, 0.010) == pytest.approx(0.008)
-    assert pause_s(8, 0.050) == pytest.approx(0.005)
-    assert pause_s(8, 0.010) == 0  # shorter than timers can tell: they follow each other
 
 
 def test_the_wheel_gives_each_name_once_its_slot_is_over() -> None:
@@ -136,8 +131,9 @@ async def test_a_tick_asks_only_those_who_have_something() -> None:
     await scene.follow(seats[8][0], "VNM")
     scene.layer.publish(cast.trade("FPT", 1))
     seats[9][0].outbox.put_control(b'{"t":"pong"}')
-    assert {seat.session.name for seat in scene.layer._due()} == {"stream.7", "stream.9"}
-    assert scene.layer._due() == []
+    assert sum(scene.layer.slices()) == 2
+    assert [len(sink.frames) for _, sink in seats] == [int(number in (7, 9)) for number in range(50)]
+    assert sum(scene.layer.slices()) == 0
 
 
 async def test_who_leaves_a_stream_still_gets_what_it_had() -> None:
@@ -159,10 +155,10 @@ async def test_what_a_socket_did_not_take_is_looked_at_in_every_tick() -> None:
     scene.layer.publish(cast.trade("FPT", 1))
     for _ in range(3):
         scene.layer.tick()
-        assert set(scene.layer.ready) == {"stream.3"}
+        assert scene.layer.places.waiting() == {"stream.3"}
     sink.reads = True
     scene.layer.tick()
-    assert ([len(frame) for frame in sink.frames], scene.layer.ready) == ([1], {})
+    assert ([len(frame) for frame in sink.frames], scene.layer.places.waiting()) == ([1], set())
 
 
 async def test_between_two_slices_of_a_tick_records_come_and_seats_go() -> None:
@@ -173,15 +169,49 @@ async def test_between_two_slices_of_a_tick_records_come_and_seats_go() -> None:
     scene.layer.publish(cast.trade("FPT", 1))
     tick = scene.layer.slices()
     assert next(tick) == SLICE_SEATS
-    assert [len(sink.frames) for _, sink in seats] == [1] * SLICE_SEATS + [0] * (SLICE_SEATS + 1)
+    written = [sink for _, sink in seats if sink.frames]
+    to_come = [(seat, sink) for seat, sink in seats if not sink.frames]
+    assert [len(sink.frames) for sink in written] == [1] * SLICE_SEATS
     scene.layer.publish(cast.trade("FPT", 2))
-    scene.layer.cut(seats[-1][0], CloseCode.SHUTDOWN, "SHUTDOWN")
-    scene.layer.close_seat("stream.200")
+    scene.layer.cut(to_come[-1][0], CloseCode.SHUTDOWN, "SHUTDOWN")
+    scene.layer.close_seat(to_come[50][0].session.name)
     assert sum(tick) == SLICE_SEATS - 1
-    assert [one["n"] for one in seats[150][1].frames[0]] == [1, 2]
-    assert (seats[-1][1].frames, seats[200][1].frames) == ([], [])
+    assert [one["n"] for one in to_come[20][1].frames[0]] == [1, 2]
+    assert (to_come[-1][1].frames, to_come[50][1].frames) == ([], [])
     scene.layer.tick()
-    assert [[one["n"] for one in frame] for frame in seats[0][1].frames] == [[1], [2]]
+    assert [[one["n"] for one in frame] for frame in written[0].frames] == [[1], [2]]
+
+
+async def test_every_seat_has_its_turn_in_a_flush() -> None:
+    scene = Scene()
+    seats = [scene.seat(f"stream.{number}", cast.alice()) for number in range(4 * PLACES)]
+    for seat, _ in seats:
+        await scene.follow(seat, "FPT")
+    turns = PLACES // 2
+    for number in range(1, 3):
+        scene.layer.publish(cast.trade("FPT", number))
+        for turn in range(turns):
+            assert sum(scene.layer.slices(turn, turns)) == 8
+        assert sum(scene.layer.slices(0, turns)) == 0
+    assert [[[one["n"] for one in frame] for frame in sink.frames] for _, sink in seats] == [[[1], [2]]] * len(seats)
+    # What comes behind a seat's turn waits for its next one, whatever others are given meanwhile.
+    scene.layer.publish(cast.trade("FPT", 3))
+    sum(scene.layer.slices(0, turns))
+    early = [sink for _, sink in seats if len(sink.frames) == 3]
+    scene.layer.publish(cast.trade("FPT", 4))
+    for turn in range(1, turns):
+        sum(scene.layer.slices(turn, turns))
+    assert {len(sink.frames) for sink in early} == {3}
+    sum(scene.layer.slices(0, turns))
+    assert [[one["n"] for one in sink.frames[-1]] for sink in early] == [[4]] * 8
+
+
+def test_a_flush_has_as_many_turns_as_its_seats_and_its_interval_allow() -> None:
+    def turns(seats: int, interval_s: float) -> int:
+        return turns_of(seats, interval_s, seats_max=SLICE_SEATS, turn_s_min=TURN_S_MIN)
+
+    assert [turns(seats, 0.050) for seats in (0, 128, 129, 257, 1_000, 10_000)] == [1, 1, 2, 4, 8, 8]
+    assert [turns(1_000, interval_s) for interval_s in (0.001, 0.003, 0.004, 0.010, 0.020)] == [1, 1, 2, 4, 8]
 
 
 async def test_a_shutdown_in_the_middle_of_a_tick_sends_what_waits() -> None:
@@ -195,17 +225,15 @@ async def test_a_shutdown_in_the_middle_of_a_tick_sends_what_waits() -> None:
     assert {(len(sink.frames), sink.closed) for _, sink in seats} == {(1, CloseCode.SHUTDOWN)}
 
 
-def test_a_tick_is_on_time_and_rests_behind_a_long_one() -> None:
-    assert next_tick_s(5.000, 5.001, busy_s=0.001, interval_s=0.010) == 5.010
-    assert next_tick_s(5.000, 5.008, busy_s=0.008, interval_s=0.010) == pytest.approx(5.016)
-    assert next_tick_s(5.000, 5.040, busy_s=0.040, interval_s=0.010) == pytest.approx(5.050)
-    # Spread over the interval: the loop had its time between the slices.
-    assert next_tick_s(5.000, 5.009, busy_s=0.003, interval_s=0.010) == 5.010
-    assert next_tick_s(5.000, 5.012, busy_s=0.003, interval_s=0.010) == 5.012
+def test_a_turn_is_on_time_and_rests_behind_a_long_one() -> None:
+    assert next_turn_s(5.000, 5.000, 5.001, part_s=0.010) == 5.010
+    assert next_turn_s(5.000, 5.002, 5.003, part_s=0.010) == 5.010  # late by the timer, not for good
+    assert next_turn_s(5.000, 5.000, 5.008, part_s=0.010) == pytest.approx(5.016)
+    assert next_turn_s(5.000, 5.000, 5.040, part_s=0.010) == pytest.approx(5.050)
 
 
-def test_a_tick_of_the_intake_takes_the_place_of_the_next() -> None:
+def test_a_flush_of_the_intake_takes_the_place_of_the_next_turns() -> None:
     ms = 1_000_000
-    assert early_s(107 * ms, 100 * ms, 0.010) == pytest.approx(0.003)
-    assert early_s(109 * ms, 100 * ms, 0.010) == 0
-    assert early_s(90 * ms, 100 * ms, 0.010) == 0  # the clock was set back
+    assert is_done(104 * ms, 100 * ms, 0.010)
+    assert not is_done(105 * ms, 100 * ms, 0.010)
+    assert not is_done(90 * ms, 100 * ms, 0.010)  # the clock was set back

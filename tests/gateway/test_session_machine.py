@@ -209,7 +209,7 @@ class Sessions(RuleBasedStateMachine):
     @invariant()
     def nobody_with_something_is_forgotten(self) -> None:
         for layer in getattr(self, "layers", ()):
-            due = set(layer.ready).union(*(variant.members for variant in layer.hub.fresh))
+            due = layer.places.waiting().union(*(variant.members for variant in layer.hub.fresh))
             for name, seat in layer.seats.items():
                 assert name in due or seat.cut or not (seat.outbox.pending or seat.outbox.slow), name
 
