@@ -38,7 +38,7 @@ from subscriptions.gateway.totals import Totals
 from subscriptions.gateway.views import FULL, View
 from subscriptions.gateway.wheel import Wheel
 
-FLUSH_BYTES_MAX = 393_216  # fanned out since a flush began; past it the intake ticks at once, so outboxes stay bounded
+FLUSH_BYTES_MAX = 524_288  # fanned out since a flush began; past it the intake ticks at once, so outboxes stay bounded
 SLICE_SEATS = 128  # about a millisecond of writing
 FIRST_LOOK_NS = 1_000_000_000  # at a new session, which may have no key
 RETRY_AFTER_MS = (500, 5_000)  # jitter of a reconnect

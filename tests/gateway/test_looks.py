@@ -12,7 +12,7 @@ from subscriptions.entitlements import Grant
 from subscriptions.gateway.layer import SLICE_SEATS, GatewaySettings, Seat, StreamLayer, stream_group
 from subscriptions.gateway.looks import Looks
 from subscriptions.gateway.places import PLACES, turns_of
-from subscriptions.gateway.ticker import TURN_S_MIN, is_done, next_turn_s
+from subscriptions.gateway.ticker import TURN_S_MIN, is_done, next_flush_s
 from subscriptions.gateway.wheel import SLOT_NS, Wheel
 from tests.gateway import cast
 
@@ -225,11 +225,13 @@ async def test_a_shutdown_in_the_middle_of_a_tick_sends_what_waits() -> None:
     assert {(len(sink.frames), sink.closed) for _, sink in seats} == {(1, CloseCode.SHUTDOWN)}
 
 
-def test_a_turn_is_on_time_and_rests_behind_a_long_one() -> None:
-    assert next_turn_s(5.000, 5.000, 5.001, part_s=0.010) == 5.010
-    assert next_turn_s(5.000, 5.002, 5.003, part_s=0.010) == 5.010  # late by the timer, not for good
-    assert next_turn_s(5.000, 5.000, 5.008, part_s=0.010) == pytest.approx(5.016)
-    assert next_turn_s(5.000, 5.000, 5.040, part_s=0.010) == pytest.approx(5.050)
+def test_a_flush_is_on_time_and_rests_behind_a_long_one() -> None:
+    assert next_flush_s(5.000, 5.001, busy_s=0.001, interval_s=0.010) == 5.010
+    assert next_flush_s(5.000, 5.008, busy_s=0.008, interval_s=0.010) == pytest.approx(5.016)
+    assert next_flush_s(5.000, 5.040, busy_s=0.040, interval_s=0.010) == pytest.approx(5.050)
+    # In several turns: the loop had its time between them.
+    assert next_flush_s(5.000, 5.009, busy_s=0.003, interval_s=0.010) == 5.010
+    assert next_flush_s(5.000, 5.012, busy_s=0.003, interval_s=0.010) == 5.012
 
 
 def test_a_flush_of_the_intake_takes_the_place_of_the_next_turns() -> None:
