@@ -93,14 +93,6 @@ def base_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """The folder of recorded sessions beside the project; the test is skipped where it is not there."""
-    if not SHARED_DATA.is_dir():
-        pytest.skip("no ../shared/data here")
-    return SHARED_DATA
-
-
-@pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict[str, object]) -> dict[str, object]:
     """Debian's chromium instead of a downloaded one; without its sandbox when root, which chromium demands."""
     path = next((found for name in CHROMIUM_NAMES if (found := shutil.which(name))), None)
