@@ -173,7 +173,7 @@ class Stand:
 
     def processes(self) -> dict[str, int]:
         """Ids of what is watched for memory, the checker among them."""
-        own = {name: process.pid for name, process in self.system.processes.items() if process.poll() is None}
+        own = {name: process.pid for name, process in list(self.system.processes.items()) if process.poll() is None}
         own["checker"] = os.getpid()
         return own | ({"rabbitmq": self.broker.pid} if self.broker.running else {})
 
