@@ -113,7 +113,7 @@ class Sequencer:
         self.holes = Ranges()
 
     def state(self) -> list[object]:
-        """What a cursor keeps, as JSON values; `restore` is the inverse."""
+        """What a cursor keeps, as JSON knows values; `restore` is the inverse."""
         return [
             self.market,
             self.stream,
@@ -121,7 +121,7 @@ class Sequencer:
             self.may_restart,
             self.last_rx_ns,
             self.last_sent.decode("latin-1"),
-            [list(r) for r in self.holes],
+            self.holes.frozen(),  # shared by all cursors since the last gap: publishers keep many
             self.went_on_from,
             self.began_ns,
             self.renewed.decode("latin-1"),

@@ -27,6 +27,7 @@ def test_as_a_set(steps: list[tuple[str, int, int]]) -> None:
         assert [number in ranges for number in range(50)] == [number in model for number in range(50)]
         assert (ranges.count(), bool(ranges)) == (len(model), bool(model))
         held = list(ranges)
+        assert ranges.frozen() == tuple(held)
         assert [n for a, b in held for n in range(a, b + 1)] == sorted(model)
         assert all(before[1] + 1 < after[0] for before, after in pairwise(held))
     assert list(Ranges(list(ranges))) == list(ranges)
@@ -50,3 +51,14 @@ def test_splitting_keeps_the_bound() -> None:
 def test_numbers_beyond_64_bits() -> None:
     ranges = Ranges([(5, 10**18)])
     assert (ranges.discard(10**17), 10**17 in ranges, ranges.count()) == (True, False, 10**18 - 5)
+
+
+def test_a_value_is_shared_until_something_changes() -> None:
+    ranges = Ranges([(1, 3)])
+    first = ranges.frozen()
+    assert ranges.discard(9) is False
+    assert ranges.frozen() is first
+    ranges.add(7, 8)
+    second = ranges.frozen()
+    ranges.discard(2)
+    assert (first, second, ranges.frozen()) == (((1, 3),), ((1, 3), (7, 8)), ((1, 1), (3, 3), (7, 8)))
