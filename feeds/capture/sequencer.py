@@ -113,7 +113,7 @@ class Sequencer:
         self.holes = Ranges()
 
     def state(self) -> list[object]:
-        """What a cursor keeps, as JSON knows values; `restore` is the inverse."""
+        """What a cursor keeps, values that JSON can write; `restore` is the inverse."""
         return [
             self.market,
             self.stream,
