@@ -20,7 +20,8 @@ import psutil
 
 from benches.fanout_run import Loads, Work, share_ms
 from benches.gateway_under_test import GatewayUnderTest, Talker, cpu_s
-from benches.pipeline import BESIDE_NICE, received_bytes
+from benches.pipeline import received_bytes
+from benches.precedence import add_priority, give_way
 from feeds.simulator.exchange import Exchange
 
 FEED, MARKET, SYMBOLS = "STO", "STO", 50
@@ -52,10 +53,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--symbols", type=int, default=5, help="that each client follows")
     parser.add_argument("--channel", default="depth")
     parser.add_argument("--seconds", type=int, default=15)
+    add_priority(parser)
     options = parser.parse_args(arguments)
     with (
         tempfile.TemporaryDirectory(prefix="mdds-bench-") as folder,
-        GatewayUnderTest(Path(folder)) as under_test,
+        GatewayUnderTest(Path(folder), priority=options.priority) as under_test,
     ):
         for name in ("capture", "publisher"):
             under_test.system.start(name, f"run_{name}", "--feed", FEED)
@@ -91,7 +93,7 @@ def _measure(options: argparse.Namespace, under_test: GatewayUnderTest) -> int:
         # Made before they are sent: an exchange makes its messages on other machines.
         arguments += ["--count", count, "--prepared", count, "--json", "--quiet"]
         simulator = under_test.system.start("simulator", "run_simulator", *arguments)
-        psutil.Process(simulator.pid).nice(BESIDE_NICE)
+        give_way(simulator.pid)
         while not received_bytes(under_test.system, FEED) and simulator.poll() is None:
             time.sleep(0.1)
         time.sleep(WARM_UP_S)

@@ -15,6 +15,7 @@ import psutil
 from websockets.exceptions import InvalidHandshake
 from websockets.sync.client import connect
 
+from benches.precedence import prioritized
 from mdds_site.env import METRICS_KINDS
 from testbed.ports import free_base_port
 from testbed.rabbitmq import PrivateRabbitMQ
@@ -54,14 +55,20 @@ class Talker:
 
 
 class GatewayUnderTest:
-    def __init__(self, folder: Path, *, flush_ms: int = 10, extra: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, flush_ms: int = 10, priority: int = 0, extra: Mapping[str, str] | None = None
+    ) -> None:
         self.broker = PrivateRabbitMQ()
         self._folder = folder
-        self._extra = {"MDDS_FLUSH_MS": str(flush_ms), "MDDS_PARTITIONS": "1", **(extra or {})}
+        self._priority = priority
+        self._extra = {
+            "MDDS_FLUSH_MS": str(flush_ms), "MDDS_PARTITIONS": "1", "MDDS_PRIORITY": str(priority), **(extra or {}),
+        }  # fmt: skip
         self.system: System
 
     def __enter__(self) -> GatewayUnderTest:
         self.broker.start()
+        print(prioritized(self._priority, self.broker.pid))
         self.system = System(self._folder / "data", free_base_port(), bus=self.broker.url, extra=self._extra)
         try:
             self.system.prepare()

@@ -22,6 +22,7 @@ import psutil
 
 from benches.chart import bars
 from benches.conservation import Conservation
+from benches.precedence import add_priority, give_way, prioritized
 from benches.sink import BOUNDS
 from feeds.parser.latency import quantile_ms
 from testbed.ports import free_base_port
@@ -34,8 +35,6 @@ READY_S_MAX = 30.0
 STILL_S = 3.0  # no count moves for so long: the workers tell theirs once a second
 LIMIT_STEP = 2_500
 DRAINED_S_MAX = 2.5  # behind the last datagram; heartbeats alone make a second and a half of it
-# The exchange and the clients are other machines' work: what stands for them here gives way to what is measured.
-BESIDE_NICE = 10
 HELD_MIN = 0.97  # of the asked rate; below it the machine was too slow to say anything of that rate
 
 
@@ -50,6 +49,7 @@ class Plan:
     live: bool
     colocated: bool
     warm_up: int
+    priority: int
 
     @property
     def count(self) -> int:
@@ -102,6 +102,7 @@ def main(arguments: Sequence[str]) -> int:
         "--warm-up", type=int, default=3, metavar="S",
         help="seconds before, counted like all others, with a latency of their own: all is new then",
     )  # fmt: skip
+    add_priority(parser)
     options = vars(parser.parse_args(arguments))
     find_limit = options.pop("find_limit")
     with tempfile.TemporaryDirectory(prefix="mdds-bench-") as folder:
@@ -120,7 +121,9 @@ def measure(plan: Plan, folder: Path) -> Measured:
     """Start everything in `folder`, send, wait until all is parsed, stop everything."""
     broker = PrivateRabbitMQ()
     broker.start()
-    system = System(folder / "data", free_base_port(), bus=broker.url, extra={"MDDS_PARTITIONS": str(plan.partitions)})
+    print(prioritized(plan.priority, broker.pid))
+    extra = {"MDDS_PARTITIONS": str(plan.partitions), "MDDS_PRIORITY": str(plan.priority)}
+    system = System(folder / "data", free_base_port(), bus=broker.url, extra=extra)
     out = folder / "sink.json"
     try:
         system.prepare()
@@ -141,7 +144,7 @@ def measure(plan: Plan, folder: Path) -> Measured:
         _until_ready(system)
         simulator = _simulate(system, plan)
         for process in (simulator, system.processes["sink"]):
-            psutil.Process(process.pid).nice(BESIDE_NICE)
+            give_way(process.pid)
         return _measure(system, broker, simulator, out=out, plan=plan)
     finally:
         system.close()

@@ -15,6 +15,7 @@ import uvloop
 from feeds.heartbeats import Beat, HeartbeatWriter
 from feeds.metrics import exported
 from feeds.metrics_port import MetricsPortBusy, start_metrics_port
+from feeds.precedence import run_in_real_time
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +52,11 @@ def run_workers(
     metrics_port: int | None,
     metrics_host: str = "127.0.0.1",
     gc_thresholds: tuple[int, int, int] = GC_DATA_PATH,
+    priority: int = 0,
 ) -> None:
-    """Returns when all have ended after a signal or by themselves; exits with 1 and a message when one fails."""
+    """Returns when all have ended after a signal or by themselves; exits with 1 and a message when one fails.
+    `priority`: SCHED_RR 1 to 99 for the whole process, 0 leaves it with the ordinary scheduler."""
+    run_in_real_time(priority)  # before there are threads: they inherit it
     last_resort = threading.Timer(EXIT_S_MAX, _end_the_process)
     last_resort.daemon = True
     # What is loaded now stays, and the data path makes many short-lived tuples: collect rarely.

@@ -55,6 +55,7 @@ class MddsSettings:
     host_name: str = ""
     capture_cpus: tuple[int, ...] = ()
     capture_priority: int = 0
+    priority: int = 0
 
     @property
     def prefix(self) -> str:
@@ -184,6 +185,7 @@ def read_environment(environ: Mapping[str, str], *, root: Path) -> tuple[MddsSet
         host_name=_host_name(read),
         capture_cpus=_cpus(read),
         capture_priority=read.whole("MDDS_CAPTURE_PRIORITY", 0, low=0, high=99),
+        priority=read.whole("MDDS_PRIORITY", 0, low=0, high=99),
     )
     return settings, tuple(read.problems)
 

@@ -20,10 +20,10 @@ BATCH_MAX = 128  # datagrams per line and block (about 128 KB of two lines); the
 SYNC_BYTES = 1 << 20
 WRITE_RETRY_S = 0.2
 # A round (poll, two reads that find nothing, write, wake) costs about as much as ten datagrams. Under load the loop
-# lets some gather: below 15,000 a second each is written as it comes; from 40,000 on they gather for so long that the
-# publisher need not do so again (GATHERED there).
+# lets some gather: below 15,000 a second each is written as it comes; then they gather for so long that the publisher
+# need not do so again (GATHERED there), and from 80,000 on for twice as long.
 WINDOW_NS = 10_000_000
-GATHER_S = ((400, 0.001), (150, 0.0005), (0, 0.0))  # from so many datagrams in a window on
+GATHER_S = ((800, 0.001), (150, 0.0005), (0, 0.0))  # from so many datagrams in a window on
 
 
 class CaptureLoop(threading.Thread):

@@ -50,7 +50,7 @@ class Command(BaseCommand):
             tuning=Tuning(mdds.capture_cpus, mdds.capture_priority),
         )
         worker.watch = in_a_thread(partial(reload_feeds, feed, partitions=mdds.partitions))
-        run_workers([worker], metrics_port=mdds.metrics_port("capture", index))
+        run_workers([worker], metrics_port=mdds.metrics_port("capture", index), priority=mdds.priority)
 
 
 def _take_precedence() -> None:

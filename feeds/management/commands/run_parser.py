@@ -34,4 +34,4 @@ class Command(BaseCommand):
                 raise CommandError(f"--partition {number}: expected 0 to {mdds.partitions - 1} (MDDS_PARTITIONS)")
         bus = open_bus(mdds.bus_url, prefix=mdds.prefix, data_dir=mdds.data_dir, partitions=mdds.partitions)
         worker = parser_worker(bus, partition or range(mdds.partitions), name=mdds.worker_name("parser", index))
-        run_workers([worker], metrics_port=mdds.metrics_port("parser", index))
+        run_workers([worker], metrics_port=mdds.metrics_port("parser", index), priority=mdds.priority)

@@ -58,4 +58,4 @@ class Command(BaseCommand):
             workers.append(colocated_parser(worker, mdds.partitions, name=mdds.worker_name("parser-beside", index)))
         elif mdds.host_name:
             worker.pair()
-        run_workers(workers, metrics_port=mdds.metrics_port("publisher", index))
+        run_workers(workers, metrics_port=mdds.metrics_port("publisher", index), priority=mdds.priority)

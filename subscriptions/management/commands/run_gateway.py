@@ -49,4 +49,4 @@ class Command(BaseCommand):
         )
         usage = UsageWorker(worker.layer, time_zone=mdds.time_zone, name=f"usage-{index}")
         port = mdds.metrics_port("gateway", index)
-        run_workers([worker, server, usage], metrics_port=port, gc_thresholds=GC_SESSIONS)
+        run_workers([worker, server, usage], metrics_port=port, gc_thresholds=GC_SESSIONS, priority=mdds.priority)

@@ -1,0 +1,36 @@
+"""Who gets the processors in a benchmark that has the exchange and the clients on the same machine.
+
+The system runs as an operator would run it for the lowest latency: the workers of the data path and the broker with a
+real-time priority (MDDS_PRIORITY, and docs/runbook.md for the broker). The exchange and the clients are other machines'
+work: what stands for them here gives way to what is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import psutil
+
+from feeds.precedence import run_in_real_time
+
+BESIDE_NICE = 10
+
+
+def add_priority(parser: argparse.ArgumentParser) -> None:
+    """`--priority`, of the system and its broker."""
+    parser.add_argument(
+        "--priority", type=int, default=1, choices=range(100), metavar="N",
+        help="real-time priority of the system's workers and the broker; 0: the ordinary scheduler (default 1)",
+    )  # fmt: skip
+
+
+def prioritized(priority: int, broker_pid: int) -> str:
+    """Give the broker its priority (the workers take it themselves); says what is so."""
+    if priority and run_in_real_time(priority, broker_pid):
+        return f"real-time priority {priority} (SCHED_RR): the system's workers and the broker"
+    return "ordinary scheduler: the system's workers and the broker"
+
+
+def give_way(pid: int) -> None:
+    """What stands for another machine."""
+    psutil.Process(pid).nice(BESIDE_NICE)
