@@ -102,7 +102,7 @@ def main(arguments: Sequence[str]) -> int:
         "--warm-up", type=int, default=3, metavar="S",
         help="seconds before, counted like all others, with a latency of their own: all is new then",
     )  # fmt: skip
-    add_priority(parser)
+    add_priority(parser, default=1)
     options = vars(parser.parse_args(arguments))
     find_limit = options.pop("find_limit")
     with tempfile.TemporaryDirectory(prefix="mdds-bench-") as folder:

@@ -16,11 +16,12 @@ from feeds.precedence import run_in_real_time
 BESIDE_NICE = 10
 
 
-def add_priority(parser: argparse.ArgumentParser) -> None:
-    """`--priority`, of the system and its broker."""
+def add_priority(parser: argparse.ArgumentParser, *, default: int | None) -> None:
+    """`--priority`, of the system and its broker; None: 1, and 0 beside others."""
+    says = "1, and 0 beside others" if default is None else default
     parser.add_argument(
-        "--priority", type=int, default=1, choices=range(100), metavar="N",
-        help="real-time priority of the system's workers and the broker; 0: the ordinary scheduler (default 1)",
+        "--priority", type=int, default=default, choices=range(100), metavar="N",
+        help=f"real-time priority of the system's workers and the broker; 0: the ordinary scheduler (default {says})",
     )  # fmt: skip
 
 

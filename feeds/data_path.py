@@ -11,7 +11,7 @@ from django.db import connection
 
 from feeds.bus.base import Bus
 from feeds.capture.colocated import ColocatedParser
-from feeds.capture.publisher import FeedPublisher, PublisherWorker
+from feeds.capture.publisher import NS_PER_MS, FeedPublisher, PublisherWorker
 from feeds.capture.publisher_edge import PublisherEdge
 from feeds.capture.tuning import Tuning
 from feeds.capture.worker import CaptureWorker
@@ -46,19 +46,20 @@ def publisher_worker(
     *,
     data_dir: Path,
     prefix: str,
-    name: str = "publisher",
     watch: Watch | None = None,
+    linger_ms: int = 2,
 ) -> PublisherWorker:
-    """Publishes the journals of `feeds` to RAW; `watch` says what their rows are later on. Keeps the feeds' history.
+    """Publishes the journals of `feeds` to RAW, a busy one every `linger_ms`; `watch` says what their rows are later
+    on. Keeps the feeds' history.
 
     Raises CursorRefused for an unreadable cursor."""
     place = _place(prefix, data_dir)
 
     def start(feed: FeedConfig) -> FeedPublisher:
-        return FeedPublisher(feed, bus, data_dir=data_dir, prefix=place)
+        return FeedPublisher(feed, bus, data_dir=data_dir, prefix=place, linger_ns=linger_ms * NS_PER_MS)
 
     edge = PublisherEdge(bus, keep=in_a_thread(FeedHistory().keep), reload=watch and in_a_thread(watch))
-    return PublisherWorker(bus, [start(feed) for feed in feeds], name, edge=edge, start=start)
+    return PublisherWorker(bus, [start(feed) for feed in feeds], edge=edge, start=start)
 
 
 def in_a_thread(function: Callable[P, T]) -> Callable[P, T]:

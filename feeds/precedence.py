@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from pathlib import Path
 
 log = logging.getLogger(__name__)
 
@@ -20,9 +21,9 @@ def run_in_real_time(priority: int, pid: int = 0) -> bool:
     if not priority:
         return True
     try:
-        for thread in os.listdir(f"/proc/{pid or 'self'}/task"):
+        for thread in Path(f"/proc/{pid or 'self'}/task").iterdir():
             with contextlib.suppress(ProcessLookupError):  # it has ended
-                os.sched_setscheduler(int(thread), os.SCHED_RR, os.sched_param(priority))
+                os.sched_setscheduler(int(thread.name), os.SCHED_RR, os.sched_param(priority))
     except OSError as error:
         log.warning("no real-time priority %d: %s: CAP_SYS_NICE (MDDS_PRIORITY)", priority, error.strerror)
         return False

@@ -150,7 +150,9 @@ def embedded_workers(mdds: MddsSettings, application: object, say: Callable[[], 
     gateway = configured_gateway(bus, mdds)
     capture = capture_worker(feeds, data_dir=mdds.data_dir, prefix=mdds.prefix)
     capture.watch = in_a_thread(watch)
-    publisher = publisher_worker(feeds, bus, data_dir=mdds.data_dir, prefix=mdds.prefix, watch=watch)
+    publisher = publisher_worker(
+        feeds, bus, data_dir=mdds.data_dir, prefix=mdds.prefix, watch=watch, linger_ms=mdds.linger_ms
+    )
     return [
         capture,
         publisher,

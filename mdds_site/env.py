@@ -56,6 +56,7 @@ class MddsSettings:
     capture_cpus: tuple[int, ...] = ()
     capture_priority: int = 0
     priority: int = 0
+    linger_ms: int = 2
 
     @property
     def prefix(self) -> str:
@@ -186,6 +187,7 @@ def read_environment(environ: Mapping[str, str], *, root: Path) -> tuple[MddsSet
         capture_cpus=_cpus(read),
         capture_priority=read.whole("MDDS_CAPTURE_PRIORITY", 0, low=0, high=99),
         priority=read.whole("MDDS_PRIORITY", 0, low=0, high=99),
+        linger_ms=read.whole("MDDS_LINGER_MS", 2, low=0, high=50),
     )
     return settings, tuple(read.problems)
 

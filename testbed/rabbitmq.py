@@ -18,9 +18,8 @@ VHOST = "mdds"
 # Busy waiting of the Erlang schedulers eats a small machine; with two processors for everything, a second scheduler
 # does not make the broker faster, and waking each other costs the two a fifth more (docs/benchmarks.md).
 # Deleting a segment of 4,096 RAW messages (120 MB) holds its queue for 20 ms and more; one of 256 for a millisecond.
-ERLANG_FLAGS = (
-    "+sbwt none +sbwtdcpu none +sbwtdio none -rabbit classic_queue_index_v2_segment_entry_count 256"
-    + (" +S 1:1" if (os.cpu_count() or 1) <= 2 else "")
+ERLANG_FLAGS = "+sbwt none +sbwtdcpu none +sbwtdio none -rabbit classic_queue_index_v2_segment_entry_count 256" + (
+    " +S 1:1" if (os.cpu_count() or 1) <= 2 else ""
 )
 AMQP_HEADER = b"AMQP\x00\x00\x09\x01"
 

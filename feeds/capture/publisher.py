@@ -1,7 +1,7 @@
 """The publisher: follows a feed's journal from its cursor, publishes RAW, moves the cursor when the broker confirmed.
 
-Adaptive linger: a quiet feed is flushed at once, a busy one at most every 2 ms, because a bus message costs the same
-whatever it holds (design.md: 60-190 µs).
+Adaptive linger: a quiet feed is flushed at once, a busy one at most every 2 ms (`linger_ns`), because a bus message
+costs the same whatever it holds (design.md: 60-190 µs).
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LINGER_NS_BUSY = 2_000_000
-# Blocks that gathered in the capture are a linger's worth themselves: they go out as they come.
+# Blocks that gathered in the capture have waited there, so they linger less here.
 GATHERED = 32  # datagrams in a block
-LINGER_NS_GATHERED = 1_000_000
+GATHERED_NS = 1_000_000
 # A broker that is away or behind: fewer, larger messages, or the backlog would be as slow to drain as it was to fill.
 LINGER_NS_BEHIND = 50_000_000
 BEHIND_BYTES = 8 << 20
@@ -61,8 +61,11 @@ SUMMED = ("received", "unique", "duplicate", "late", "missing", "gaps", "publish
 class FeedPublisher:
     """Publishes one feed."""
 
-    def __init__(self, feed: FeedConfig, bus: Bus, *, data_dir: Path, prefix: str) -> None:
+    def __init__(
+        self, feed: FeedConfig, bus: Bus, *, data_dir: Path, prefix: str, linger_ns: int = LINGER_NS_BUSY
+    ) -> None:
         self.feed = feed
+        self._busy_ns = linger_ns
         self.prefix = prefix
         self.bus = bus
         self.folder = journal_folder(data_dir, feed.name)
@@ -255,7 +258,7 @@ class FeedPublisher:
                 self._per_ms = self._counted * NS_PER_MS / elapsed
                 self._counted, self._counted_ns = 0, now
             busy = self._per_ms >= BUSY_MESSAGES_PER_MS_DIRECT
-        self.linger_ns = (LINGER_NS_GATHERED if self._gathered else LINGER_NS_BUSY) if busy else 0
+        self.linger_ns = max(0, self._busy_ns - GATHERED_NS * self._gathered) if busy else 0
         if self.backlog_bytes >= BEHIND_BYTES:
             self.linger_ns = LINGER_NS_BEHIND
         self._flushed_ns = now

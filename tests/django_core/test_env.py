@@ -118,6 +118,16 @@ def test_the_settings_of_a_capture() -> None:
     assert found == ()
     assert (settings.capture_cpus, settings.capture_priority) == ((2, 3), 50)
     assert settings.worker_name("capture", 1) == "capture-1@hcm-2"
+    assert (settings.priority, settings.linger_ms) == (0, 2)
+
+
+def test_the_settings_of_latency() -> None:
+    settings, found = read_environment({"MDDS_PRIORITY": "1", "MDDS_LINGER_MS": "5"}, root=ROOT)
+    assert (found, settings.priority, settings.linger_ms) == ((), 1, 5)
+    assert problems(MDDS_PRIORITY="100", MDDS_LINGER_MS="51") == [("MDDS_PRIORITY", "100"), ("MDDS_LINGER_MS", "51")]
+
+
+def test_a_worker_is_named_after_its_kind() -> None:
     assert read_environment({}, root=ROOT)[0].worker_name("capture") == "capture-0"
 
 

@@ -43,9 +43,12 @@ class Command(BaseCommand):
         bus = open_bus(mdds.bus_url, prefix=mdds.prefix, data_dir=mdds.data_dir, partitions=mdds.partitions)
         try:
             feeds = load_feeds(feed, partitions=mdds.partitions)
-            name, place = mdds.worker_name("publisher", index), data_dir or mdds.data_dir
+            place = data_dir or mdds.data_dir
             watch = partial(reload_feeds, feed, partitions=mdds.partitions)
-            worker = publisher_worker(feeds, bus, data_dir=place, prefix=mdds.prefix, name=name, watch=watch)
+            worker = publisher_worker(
+                feeds, bus, data_dir=place, prefix=mdds.prefix, watch=watch, linger_ms=mdds.linger_ms
+            )
+            worker.name = mdds.worker_name("publisher", index)
         except (UnknownFeed, CursorRefused) as error:
             raise CommandError(str(error)) from error
         workers: list[Worker] = [worker]
