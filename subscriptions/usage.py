@@ -23,6 +23,7 @@ from subscriptions.models import Subscriber, UsageDay
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0  # a session that is shorter than this may not be counted
+SLICE = 50  # sessions that are looked at in one go
 WRITE_EVERY = 5  # looks between two writes; a killed gateway loses so much
 
 Who = tuple[int, str]  # subscriber id, key's public id
@@ -57,24 +58,39 @@ class UsageMeter:
         self.pending: dict[Who, Amounts] = {}
 
     def look(self) -> None:
-        """Add what was sent since the last look; of ten thousand idle sessions in a few ms, for the loop waits."""
-        present = self._seats()
-        known = self._known
+        """Add what was sent since the last look."""
+        for _ in self.looks():
+            pass
+
+    def looks(self) -> Iterator[None]:
+        """The same in slices of sessions, between which the loop may do its work."""
+        present, known = self._seats(), self._known
+        gone = [name for name in known if name not in present]
         for name, seat in present.items():
+            if name in known:
+                continue
             grant = seat.session.grant
-            if name not in known and grant is not None and grant.key_id and grant.subscriber_id:
+            if grant is not None and grant.key_id and grant.subscriber_id:
                 who = (grant.subscriber_id, grant.key_id)
                 known[name] = _Metered(seat, who)
                 self.pending.setdefault(who, Counter())["sessions"] += 1
-        for one in known.values():
-            outbox = one.seat.outbox
-            if outbox.sent_bytes != one.size or outbox.delivered != one.records:
-                amounts = self.pending.setdefault(one.who, Counter())
-                amounts["records"] += outbox.delivered - one.records
-                amounts["bytes"] += outbox.sent_bytes - one.size
-                one.records, one.size = outbox.delivered, outbox.sent_bytes
-        for name in [name for name in known if name not in present]:
+        for place, one in enumerate(list(known.values()), 1):
+            self._add(one)
+            if place % SLICE == 0:
+                yield
+        for name in gone:  # who leaves meanwhile is read once more the next time
             del known[name]
+
+    def _add(self, one: _Metered) -> None:
+        outbox = one.seat.outbox
+        if outbox.sent_bytes == one.size and outbox.delivered == one.records:
+            return
+        amounts = self.pending.get(one.who)
+        if amounts is None:
+            amounts = self.pending[one.who] = Counter()
+        amounts["records"] += outbox.delivered - one.records
+        amounts["bytes"] += outbox.sent_bytes - one.size
+        one.records, one.size = outbox.delivered, outbox.sent_bytes
 
     def take(self) -> dict[Who, Amounts]:
         taken, self.pending = self.pending, {}
@@ -115,7 +131,8 @@ class UsageWorker:
         while not stop.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), LOOK_S)
-            self.meter.look()
+            for _ in self.meter.looks():
+                await asyncio.sleep(0)
             looks += 1
             if looks % WRITE_EVERY == 0 or stop.is_set():
                 await self._write(datetime.now(self.zone).date())

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from subscriptions import usage
 from subscriptions.models import ApiKey, Subscriber, UsageDay
-from subscriptions.usage import UsageMeter, UsageWorker
+from subscriptions.usage import SLICE, UsageMeter, UsageWorker
 from tests.api.conftest import Served, refusal_of
 
 
@@ -54,6 +54,25 @@ def test_a_meter_counts_each_record_once_and_the_last_ones_of_who_left() -> None
     meter.look()
     meter.give_back(taken)
     assert meter.take() == taken
+
+
+def test_a_session_that_leaves_in_the_middle_of_a_look_is_read_once_more() -> None:
+    seats = {f"s{number}": seat(1, "alice001") for number in range(2 * SLICE)}
+    meter = UsageMeter(lambda: seats)
+    meter.look()
+    meter.take()
+    looks = meter.looks()
+    next(looks)  # the first half is done
+    gone = seats.pop("s0")
+    gone.outbox.delivered, gone.outbox.sent_bytes = 7, 700
+    for _ in looks:
+        pass
+    assert meter.take() == {}
+    meter.look()
+    assert meter.take() == {(1, "alice001"): {"records": 7, "bytes": 700}}
+    gone.outbox.delivered = 9
+    meter.look()
+    assert meter.take() == {}
 
 
 @pytest.mark.django_db(transaction=True)
