@@ -20,8 +20,8 @@ BATCH_MAX = 128  # datagrams per line and block (about 128 KB of two lines); the
 SYNC_BYTES = 1 << 20
 WRITE_RETRY_S = 0.2
 # A round (poll, two reads that find nothing, write, wake) costs about as much as ten datagrams. Under load the loop
-# lets some gather: below 15,000 a second each is written as it comes; then they gather for so long that the publisher
-# need not do so again (GATHERED there), and from 80,000 on for twice as long.
+# lets some gather: from 15,000 a second on for half a millisecond, from 80,000 on for a whole one; below, each is
+# written as it comes. What has gathered into large blocks lingers less in the publisher (GATHERED there).
 WINDOW_NS = 10_000_000
 GATHER_S = ((800, 0.001), (150, 0.0005), (0, 0.0))  # from so many datagrams in a window on
 
