@@ -24,6 +24,11 @@ REFETCH_OVERLAP_NS = 2_000_000_000  # fetched beyond what is known to be missing
 # under way. A reader that begins there sees old numbers and then a jump; what lies between is further back.
 REFETCH_FURTHER_NS = (REFETCH_OVERLAP_NS, 60_000_000_000, 600_000_000_000)
 REFETCH_RETRY_S = 0.5
+# A gateway that starts has the history when it has also worked off what came while it read it: a subscriber before that
+# would take old records for new ones. Young enough is what was published so long ago, and it is not waited for longer.
+YOUNG_NS = 250_000_000
+WORKED_OFF_S_MAX = 5.0
+WORKED_OFF_LOOK_S = 0.05
 YIELD_EVERY_S = 0.005  # of fan-out without a pause; then the loop serves sockets, whatever waits in the bus
 
 
@@ -45,6 +50,7 @@ class Intake:
         self.messages = self.unnumbered = self.refetches = 0
         self._published_ns = 0  # of the last live message: what was published later may have been missed
         self._reconnected = asyncio.Event()
+        self._fetched = asyncio.Event()
         self.on_live: Callable[[bytes, Mapping[str, object], int], None] = lambda body, headers, at_ns: None
         self._turn = asyncio.Lock()  # live and refetched messages are never mixed
 
@@ -60,6 +66,7 @@ class Intake:
                 group.create_task(self._consume(subscription), name=f"{self.name} consume")
                 group.create_task(self._after_reconnects(), name=f"{self.name} refetch")
                 group.create_task(self._learn_states(), name=f"{self.name} feed states")
+                group.create_task(self._fill(), name=f"{self.name} fill")
         finally:
             self.layer.filled.set()
             with contextlib.suppress(ConnectionError):
@@ -99,6 +106,16 @@ class Intake:
                 if self._reconnected.is_set():
                     await self._refetch()
 
+    async def _fill(self) -> None:
+        """The history is there when a live message is young again, or none waits."""
+        await self._fetched.wait()
+        deadline_s = time.monotonic() + WORKED_OFF_S_MAX
+        last_ns = -1
+        while last_ns != self._published_ns < time.time_ns() - YOUNG_NS and time.monotonic() < deadline_s:
+            last_ns = self._published_ns
+            await asyncio.sleep(WORKED_OFF_LOOK_S)
+        self.layer.filled.set()
+
     def _jumps(self, delivery: Delivery) -> bool:
         headers = delivery.headers
         return headers.get("origin") == LIVE and self.spans.missing_before(headers) > 0
@@ -116,7 +133,7 @@ class Intake:
                 last = further_ns == REFETCH_FURTHER_NS[-1]
                 if await self._read_again(max(0, from_ns - further_ns), until_ns=until_ns, last=last):
                     break
-            self.layer.filled.set()
+            self._fetched.set()
         except ConnectionError as error:
             log.warning("%s: %s; trying again", self.name, error)
             self._reconnected.set()
