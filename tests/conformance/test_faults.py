@@ -35,6 +35,7 @@ def test_a_resume_at_a_gateway_without_its_feed_is_told_to_come_later(
     with running(tmp_path) as gateway:
         client = gateway.connect()
         client.frame()
+        gateway.until(gateway.layer.filled.is_set, "the gateway has its history")
         gateway.call(gateway.layer.filled.clear)
         error = client.subscribe("trade", "FPT", resume={"FPT": [cast.EPOCH, 3]})
         assert (error["code"], error["fatal"]) == ("FEED_DOWN", False)

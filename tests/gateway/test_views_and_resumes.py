@@ -14,6 +14,7 @@ import pytest
 from feeds.bus.base import Outgoing
 from feeds.bus.memory import MemoryBus
 from feeds.parser.control import STATES_KEY
+from subscriptions.gateway import intake as intake_module
 from subscriptions.gateway.intake import Intake
 from subscriptions.gateway.layer import StreamLayer
 from subscriptions.protocol import SUBPROTOCOL_MSGPACK
@@ -176,6 +177,38 @@ async def test_a_gateway_that_starts_fetches_the_history_first(tmp_path: Path) -
     assert [number for number, _, _, _ in stream.history] == [1, 2, 3, 4, 5]
     running_intake.cancel()
     await asyncio.gather(running_intake, return_exceptions=True)
+
+
+async def test_a_gateway_that_starts_works_off_what_came_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A subscriber before that would take old records for new ones."""
+    monkeypatch.setattr(intake_module, "WORKED_OFF_LOOK_S", 0.5)
+    bus, layer = MemoryBus(tmp_path, 1), StreamLayer()
+    await bus.open()
+    intake = Intake(bus, layer=layer, name="third")
+    outbox = bus.parsed_outbox()
+
+    async def publish(number: int, age_s: float) -> None:
+        published_ns = time.time_ns() - int(age_s * 1e9)
+        headers: dict[str, str | int] = {
+            "feed": "HSX", "epoch": cast.EPOCH, "origin": "live", "partition": 0, "run": "1", "first": number,
+            "last": number, "t_rx": published_ns, "t_pub": published_ns,
+        }  # fmt: skip
+        await outbox.put(Outgoing(0, cast.trade("FPT", number), headers))
+
+    await publish(1, 3.0)
+    running_intake = asyncio.create_task(intake.run())
+    for number in range(2, 62):  # a backlog, for 1.2 s
+        await publish(number, 3.0)
+        await asyncio.sleep(0.02)
+        assert not layer.filled.is_set()
+    await publish(62, 0.0)
+    await asyncio.wait_for(layer.filled.wait(), 2)
+    assert layer.hub.origins["live"][b'{"ch":"trade","s":"FPT"'].number == 62
+    running_intake.cancel()
+    await asyncio.gather(running_intake, return_exceptions=True)
+    await bus.close()
 
 
 def test_what_is_said_of_a_feed_resumes(gateway: RunningGateway) -> None:
