@@ -102,9 +102,11 @@ def main(arguments: Sequence[str]) -> int:
         "--warm-up", type=int, default=3, metavar="S",
         help="seconds before, counted like all others, with a latency of their own: all is new then",
     )  # fmt: skip
-    add_priority(parser, default=1)
+    add_priority(parser, default=None)
     options = vars(parser.parse_args(arguments))
     find_limit = options.pop("find_limit")
+    if options["priority"] is None:  # at the limit the exchange needs a processor too
+        options["priority"] = 0 if find_limit else 1
     with tempfile.TemporaryDirectory(prefix="mdds-bench-") as folder:
         return (_find_limit if find_limit else run)(Plan(**options), Path(folder))
 

@@ -17,8 +17,8 @@ BESIDE_NICE = 10
 
 
 def add_priority(parser: argparse.ArgumentParser, *, default: int | None) -> None:
-    """`--priority`, of the system and its broker; None: 1, and 0 beside others."""
-    says = "1, and 0 beside others" if default is None else default
+    """`--priority`, of the system and its broker; None: the caller decides."""
+    says = "1; 0 beside others, and to find a limit" if default is None else default
     parser.add_argument(
         "--priority", type=int, default=default, choices=range(100), metavar="N",
         help=f"real-time priority of the system's workers and the broker; 0: the ordinary scheduler (default {says})",
