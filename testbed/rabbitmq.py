@@ -39,7 +39,7 @@ log.console.level = warning
 log.file = false
 heartbeat = 10
 # A RAW message (120 KB at most) is written by its queue itself; through the store that all queues share it costs the
-# broker a fifth more, and the store's tidying up holds it for tens of ms (docs/benchmarks.md).
+# broker a sixth more, and the store's tidying up holds it for tens of ms (docs/benchmarks.md).
 queue_index_embed_msgs_below = 262144
 """
 

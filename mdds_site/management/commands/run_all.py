@@ -57,7 +57,7 @@ class Command(BaseCommand):
         gc.collect()
         gc.freeze()  # what is loaded now stays: the collector need not walk it again
         logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
-        run_workers(workers, metrics_port=mdds.metrics_port("gateway"))
+        run_workers(workers, metrics_port=mdds.metrics_port("gateway"), priority=mdds.priority)
 
 
 def _read_all(descriptor: int) -> str:
