@@ -21,7 +21,7 @@ import psutil
 from benches import stages
 from benches.fanout_run import Loads, Outcome, Work, measure
 from benches.gateway_under_test import GatewayUnderTest, Talker
-from benches.precedence import add_priority
+from benches.precedence import add_priority, processor_apart
 from benches.stock_layers import LAYERS, on_layer
 from testbed.nats import PrivateNats
 from testbed.process import ServiceMissing
@@ -50,12 +50,19 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--shapes", action="store_true", help="1,000 × 20, 50 × 400 and 1,000 × 5, each against NATS")
     parser.add_argument("--goals", action="store_true", help="fail when the goals are missed")
     add_priority(parser, default=None)
+    parser.add_argument(
+        "--own-processor",
+        action=argparse.BooleanOptionalAction,
+        help="the gateway has one for itself, everything else the others (default: yes, but not beside others)",
+    )
     options = vars(parser.parse_args(arguments))
     compare, shapes, goals = options.pop("compare"), options.pop("shapes"), options.pop("goals")
     flush_ms = options.pop("flush_ms") or (10 if compare or shapes else 50)
-    priority = options.pop("priority")
+    priority, apart = options.pop("priority"), options.pop("own_processor")
     if priority is None:
         priority = 0 if compare or shapes else 1
+    if apart is None:
+        apart = not (compare or shapes)
     work = Work(**options)
     works = [work]
     if shapes:
@@ -63,7 +70,8 @@ def main(arguments: Sequence[str]) -> int:
     print(f"{platform.node()}: {psutil.cpu_count()} cores, Python {platform.python_version()}, flush {flush_ms} ms")
     good = True
     for one in works:
-        ours = gateway(one, flush_ms=flush_ms, priority=priority)
+        with processor_apart(apart) as cpus:
+            ours = gateway(one, flush_ms=flush_ms, priority=priority, cpus=cpus)
         good = _judged(ours, flush_ms=flush_ms, goals=goals and one is works[0]) and good
         if compare or shapes:
             _against_nats(ours)
@@ -72,11 +80,12 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if good else 1
 
 
-def gateway(work: Work, *, flush_ms: int, priority: int) -> Outcome:
+def gateway(work: Work, *, flush_ms: int, priority: int, cpus: tuple[int, ...] = ()) -> Outcome:
     """The work on one gateway process."""
+    print(f"the gateway alone on processor {cpus[0]}" if cpus else "all on any processor")
     with (
         tempfile.TemporaryDirectory(prefix="mdds-bench-") as folder,
-        GatewayUnderTest(Path(folder), flush_ms=flush_ms, priority=priority) as under_test,
+        GatewayUnderTest(Path(folder), flush_ms=flush_ms, priority=priority, cpus=cpus) as under_test,
     ):
         under_test.until_listening()
         injector = _injector(work, under_test.injected_into())

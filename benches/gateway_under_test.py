@@ -56,13 +56,21 @@ class Talker:
 
 class GatewayUnderTest:
     def __init__(
-        self, folder: Path, *, flush_ms: int = 10, priority: int = 0, extra: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        *,
+        flush_ms: int = 10,
+        priority: int = 0,
+        cpus: tuple[int, ...] = (),
+        extra: Mapping[str, str] | None = None,
     ) -> None:
+        """`cpus`: the gateway's; none: any."""
         self.broker = PrivateRabbitMQ()
         self._folder = folder
         self._priority = priority
         self._extra = {
-            "MDDS_FLUSH_MS": str(flush_ms), "MDDS_PARTITIONS": "1", "MDDS_PRIORITY": str(priority), **(extra or {}),
+            "MDDS_FLUSH_MS": str(flush_ms), "MDDS_PARTITIONS": "1", "MDDS_PRIORITY": str(priority),
+            "MDDS_GATEWAY_CPUS": ",".join(map(str, cpus)), **(extra or {}),
         }  # fmt: skip
         self.system: System
 

@@ -1,13 +1,17 @@
 """Who gets the processors in a benchmark that has the exchange and the clients on the same machine.
 
 The system runs as an operator would run it for the lowest latency: the workers of the data path and the broker with a
-real-time priority (MDDS_PRIORITY, and docs/runbook.md for the broker). The exchange and the clients are other machines'
-work: what stands for them here gives way to what is measured.
+real-time priority (MDDS_PRIORITY, and docs/runbook.md for the broker), the gateway on a processor of its own
+(MDDS_GATEWAY_CPUS). The exchange and the clients are other machines' work: what stands for them here gives way to what
+is measured.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
+from collections.abc import Iterator
 
 import psutil
 
@@ -30,6 +34,21 @@ def prioritized(priority: int, broker_pid: int) -> str:
     if priority and run_in_real_time(priority, broker_pid):
         return f"real-time priority {priority} (SCHED_RR): the system's workers and the broker"
     return "ordinary scheduler: the system's workers and the broker"
+
+
+@contextlib.contextmanager
+def processor_apart(wanted: bool) -> Iterator[tuple[int, ...]]:
+    """A processor for what is measured: everything that is started meanwhile runs on the others. None of a machine that
+    has one only, and when it is not wanted."""
+    cpus = sorted(os.sched_getaffinity(0))
+    if not wanted or len(cpus) < 2:
+        yield ()
+        return
+    os.sched_setaffinity(0, cpus[1:])
+    try:
+        yield (cpus[0],)
+    finally:
+        os.sched_setaffinity(0, cpus)
 
 
 def give_way(pid: int) -> None:

@@ -11,9 +11,8 @@ import socket
 import struct
 from collections import Counter
 
-MARKER = b'{"ch":'  # begins every record and stands nowhere else in one
+CHANNEL = "trade"  # what a client follows unless it is told another channel
 RX = re.compile(rb'"rx":(\d{19})')
-_OVERLAP = len(MARKER) - 1
 
 
 class Refused(RuntimeError):
@@ -23,8 +22,10 @@ class Refused(RuntimeError):
 class RawClient(abc.ABC):
     """One socket. `feed` is called with what was received; `ready` once everything is subscribed."""
 
-    def __init__(self, sock: socket.socket, symbols: list[str]) -> None:
+    def __init__(self, sock: socket.socket, symbols: list[str], *, channel: str = CHANNEL) -> None:
         self.sock, self.symbols = sock, symbols
+        # Begins every record and stands nowhere else in one. A long text is found in half the time of a short one.
+        self._marker = b'{"ch":"%b","s":"' % channel.encode()
         self.ready = self.closed = False
         self.records = self.frames = self.bytes = self.skipped = self.heartbeats = 0
         self.notices: Counter[str] = Counter()
@@ -36,11 +37,12 @@ class RawClient(abc.ABC):
 
     def _count(self, data: bytearray, start: int, end: int, *, more: bool) -> None:
         """The records that begin in a piece; `more`: it goes on in the next piece."""
-        self.records += data.count(MARKER, start, end)
+        overlap = len(self._marker) - 1
+        self.records += data.count(self._marker, start, end)
         if self._tail:
-            self.records += (self._tail + data[start : min(end, start + _OVERLAP)]).count(MARKER)
+            self.records += (self._tail + data[start : min(end, start + overlap)]).count(self._marker)
         if more:
-            self._tail = (self._tail + data[max(start, end - _OVERLAP) : end])[-_OVERLAP:]
+            self._tail = (self._tail + data[max(start, end - overlap) : end])[-overlap:]
         elif self._tail:
             self._tail = b""
 
@@ -49,7 +51,7 @@ class WebSocketClient(RawClient):
     """Subscribes one channel of `mdds.v1`; a plain server (without a key) is only listened to."""
 
     def __init__(self, sock: socket.socket, symbols: list[str], *, path: str, key: str, channel: str) -> None:
-        super().__init__(sock, symbols)
+        super().__init__(sock, symbols, channel=channel)
         self._channel, self._mdds = channel, bool(key)
         self._left = 0  # bytes of the frame under way
         self._kind = 0
@@ -138,7 +140,7 @@ class WebSocketClient(RawClient):
             self.notices[f"closed {payload[2:].decode(errors='replace')}"] += 1
             return
         if not self._mdds:  # a plain server's record in a frame of its own
-            self.records += payload.count(MARKER)
+            self.records += payload.count(self._marker)
             return
         message = json.loads(payload)
         match message.get("t"):

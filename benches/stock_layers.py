@@ -61,7 +61,7 @@ def on_layer(layer: str, work: Work) -> Outcome:
     server = Talker("benches.stock_layers", json.dumps(spec))
     try:
         server.hear()
-        loads = Loads(work, kind="websocket", port=port, path="/", key="", channel="")
+        loads = Loads(work, kind="websocket", port=port, path="/", key="", channel="trade")
         try:
             process = psutil.Process(server.process.pid)
             return measure(layer, work, process=process, loads=loads, publish=lambda: json.loads(server.ask("go")))

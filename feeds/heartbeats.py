@@ -1,7 +1,6 @@
 """Writes the workers' heartbeat rows from a thread with its own database connection, never from the loop."""
 
 import contextlib
-import json
 import logging
 import os
 import queue
@@ -96,5 +95,5 @@ class HeartbeatWriter:
             started_at=self.started_at,
             seen_at=now,
             stopped_at=now if beat.stopped else None,
-            stats=json.loads(json.dumps(beat.stats, default=str)),
+            stats=beat.stats,
         )

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 import uvloop
@@ -15,7 +15,7 @@ import uvloop
 from feeds.heartbeats import Beat, HeartbeatWriter
 from feeds.metrics import exported
 from feeds.metrics_port import MetricsPortBusy, start_metrics_port
-from feeds.precedence import run_in_real_time
+from feeds.precedence import run_in_real_time, run_on
 
 log = logging.getLogger(__name__)
 
@@ -53,10 +53,13 @@ def run_workers(
     metrics_host: str = "127.0.0.1",
     gc_thresholds: tuple[int, int, int] = GC_DATA_PATH,
     priority: int = 0,
+    cpus: Collection[int] = (),
 ) -> None:
     """Returns when all have ended after a signal or by themselves; exits with 1 and a message when one fails.
-    `priority`: SCHED_RR 1 to 99 for the whole process, 0 leaves it with the ordinary scheduler."""
+    `priority`: SCHED_RR 1 to 99 for the whole process, 0 leaves it with the ordinary scheduler. `cpus`: the processors
+    it runs on, none: any."""
     run_in_real_time(priority)  # before there are threads: they inherit it
+    run_on(cpus)
     last_resort = threading.Timer(EXIT_S_MAX, _end_the_process)
     last_resort.daemon = True
     # What is loaded now stays, and the data path makes many short-lived tuples: collect rarely.

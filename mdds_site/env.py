@@ -54,6 +54,7 @@ class MddsSettings:
     log_level: str = "INFO"
     host_name: str = ""
     capture_cpus: tuple[int, ...] = ()
+    gateway_cpus: tuple[int, ...] = ()
     capture_priority: int = 0
     priority: int = 0
     linger_ms: int = 2
@@ -184,7 +185,8 @@ def read_environment(environ: Mapping[str, str], *, root: Path) -> tuple[MddsSet
         time_zone=_time_zone(read),
         log_level=_log_level(read),
         host_name=_host_name(read),
-        capture_cpus=_cpus(read),
+        capture_cpus=_cpus(read, "MDDS_CAPTURE_CPUS"),
+        gateway_cpus=_cpus(read, "MDDS_GATEWAY_CPUS"),
         capture_priority=read.whole("MDDS_CAPTURE_PRIORITY", 0, low=0, high=99),
         priority=read.whole("MDDS_PRIORITY", 0, low=0, high=99),
         linger_ms=read.whole("MDDS_LINGER_MS", 2, low=0, high=50),
@@ -278,9 +280,9 @@ def _host_name(read: Reader) -> str:
     return name
 
 
-def _cpus(read: Reader) -> tuple[int, ...]:
-    words = read.words("MDDS_CAPTURE_CPUS", ())
+def _cpus(read: Reader, name: str) -> tuple[int, ...]:
+    words = read.words(name, ())
     if not all(re.fullmatch(r"[0-9]{1,4}", word) for word in words):
-        read.bad("MDDS_CAPTURE_CPUS", "processor numbers such as 2 or 2,3")
+        read.bad(name, "processor numbers such as 2 or 2,3")
         return ()
     return tuple(int(word) for word in words)

@@ -1,6 +1,15 @@
 """One row per worker, rewritten every second while it runs."""
 
+from json import JSONEncoder
+
 from django.db import models
+
+
+class StatsEncoder(JSONEncoder):
+    """A worker's figures as they are; what JSON has no word for as its text."""
+
+    def default(self, o: object) -> str:
+        return str(o)
 
 
 class WorkerHeartbeat(models.Model):
@@ -11,7 +20,7 @@ class WorkerHeartbeat(models.Model):
     started_at = models.DateTimeField()
     seen_at = models.DateTimeField()
     stopped_at = models.DateTimeField(null=True, blank=True)
-    stats = models.JSONField(default=dict)
+    stats = models.JSONField(default=dict, encoder=StatsEncoder)
 
     class Meta:
         ordering = ["kind", "name", "host"]

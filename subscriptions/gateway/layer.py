@@ -139,16 +139,19 @@ class StreamLayer(BaseChannelLayer):  # type: ignore[misc]
             self.places.note(self.hub.fresh, len(self.seats))
             self.hub.fresh.clear()
         batches = Batches()
-        count = 0
-        for seat in [self.seats[name] for name in self.places.due(turn, turns) if name in self.seats]:
-            outbox = seat.outbox
-            if not (outbox.pending or outbox.slow) or seat.session.state == "closing":
-                continue
+        seats, count = self.seats, 0
+        for name in self.places.due(turn, turns):
             if count == SLICE_SEATS:
                 yield count
                 count = 0
+            seat = seats.get(name)
+            if seat is None or seat.cut:
+                continue
+            outbox = seat.outbox
+            if not (outbox.pending or outbox.slow):
+                continue
             count += 1
-            if seat.write_framed is not None and not seat.cut and seat.sink.writable():
+            if seat.write_framed is not None and seat.sink.writable():
                 frame = outbox.take_framed(batches, now_ns)
                 if frame is not None:
                     seat.write_framed(frame)

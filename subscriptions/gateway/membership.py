@@ -29,6 +29,7 @@ class Membership:
         self.fresh: list[Variant] = []  # variants that had a record since the last tick; never replaced: they append
         self.delivered = self.refused = 0
         self.bar_clock = BarClock()
+        self.follows = 0  # of all members
         self.raw_followers = 0  # follows and wildcards of channel raw, whose source is not PARSED
         self._wild: dict[tuple[str, str], dict[str, Member]] = {}  # (origin, source channel) → members
 
@@ -144,6 +145,7 @@ class Membership:
         if before is not None:
             self.detach(member, before, keep_origin=True)
         member.follows[follow.name] = follow
+        self.follows += 1
         self.raw_followers += follow.view.channel == RAW
         self.note_policy(member, follow)
         if follow.state == LIVE_NOW:
@@ -181,6 +183,7 @@ class Membership:
         if member.follows.get(name) is not follow:
             return
         del member.follows[name]
+        self.follows -= 1
         self.raw_followers -= follow.view.channel == RAW
         member.behind.pop(name, None)
         member.outbox.policies.pop(name, None)

@@ -24,9 +24,10 @@ from subscriptions.protocol import ProtocolError
 log = logging.getLogger(__name__)
 
 GROUPS = ("rights", "account", shared_sessions.GROUP)
-POLL_S = 0.5  # between two readings of the journal, and two rounds of asking; a change holds within two of them
+POLL_S = 0.5  # between two readings of the journal; a change holds within two of them
 CLOCK_S = 0.2  # between two looks at what time alone has ended
-KEYS_PER_ROUND = 25  # asked in a round, in turn; all of them while neither notices nor the journal reach us
+ROUND_POLLS = 4  # between two rounds of asking in turn: an answer costs some 10 ms beside the loop, however few keys
+KEYS_PER_ROUND = 100  # while neither notices nor the journal reach us all are asked, at every poll
 KEYS_AT_ONCE = 200  # in one question: the database's answer to it is built within some tens of ms
 RETRY_S = 0.5
 
@@ -122,15 +123,24 @@ class RightsWatch:
             await asyncio.sleep(POLL_S)
 
     async def _ask_in_turn(self) -> None:
+        polls = 0
         while True:
             await asyncio.sleep(POLL_S)
-            open_keys = sorted(self.layer.open_keys)
-            new = self.layer.open_keys.take_new()  # a change during a login was in no open session yet
-            if (self.control_up or self.journal_up) and len(open_keys) > KEYS_PER_ROUND:
-                start = self._turn % len(open_keys)
-                self._turn = start + KEYS_PER_ROUND
-                open_keys = (open_keys[start:] + open_keys[:start])[:KEYS_PER_ROUND]
-            await self.refresh({*open_keys, *new})
+            polls += 1
+            asked = self.layer.open_keys.take_new()  # a change during a login was in no open session yet
+            if not (self.control_up or self.journal_up):
+                asked.update(self.layer.open_keys)
+            elif polls % ROUND_POLLS == 0:
+                asked.update(self._next_in_turn())
+            await self.refresh(asked)
+
+    def _next_in_turn(self) -> list[str]:
+        open_keys = sorted(self.layer.open_keys)
+        if len(open_keys) <= KEYS_PER_ROUND:
+            return open_keys
+        start = self._turn % len(open_keys)
+        self._turn = start + KEYS_PER_ROUND
+        return (open_keys[start:] + open_keys[:start])[:KEYS_PER_ROUND]
 
     async def _watch_the_clock(self) -> None:
         while True:

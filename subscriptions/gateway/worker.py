@@ -107,7 +107,7 @@ class GatewayWorker:
             "bytes_out": counts["sent_bytes"],
             "dropped": drops(counts),
             "clients": len(self.layer.seats),
-            "subscriptions": sum(len(member.follows) for member in self.layer.hub.members.values()),
+            "subscriptions": self.layer.hub.follows,
             "streams": sum(len(streams) for streams in self.layer.hub.origins.values()),
             "instruments": len(self.layer.catalog),
             "records_in_per_s": round(self._rates["records_in"]),
@@ -152,11 +152,11 @@ class GatewayWorker:
         for name in self._rates:
             self._rates[name] = (counts[name] - self._before.get(name, 0)) / RATES_OVER_S
         self._before = counts
-        seats = list(self.layer.seats.values())
-        metrics.SESSIONS.set(len(seats))
-        metrics.SLOW_SESSIONS.set(sum(seat.outbox.slow for seat in seats))
-        metrics.QUEUED_BYTES.set(sum(seat.outbox.queued_bytes for seat in seats))
-        metrics.SUBSCRIPTIONS.set(sum(len(member.follows) for member in self.layer.hub.members.values()))
+        outboxes = [seat.outbox for seat in self.layer.seats.values()]
+        metrics.SESSIONS.set(len(outboxes))
+        metrics.SLOW_SESSIONS.set(sum([outbox.slow for outbox in outboxes]))
+        metrics.QUEUED_BYTES.set(sum([outbox.queued_bytes for outbox in outboxes]))
+        metrics.SUBSCRIPTIONS.set(self.layer.hub.follows)
         metrics.HISTORY_BYTES.set(counts["history_bytes"])
         metrics.STREAMS.set(len(self.layer.hub.origins["live"]))
 

@@ -124,6 +124,9 @@ def test_the_settings_of_a_capture() -> None:
 def test_the_settings_of_latency() -> None:
     settings, found = read_environment({"MDDS_PRIORITY": "1", "MDDS_LINGER_MS": "5"}, root=ROOT)
     assert (found, settings.priority, settings.linger_ms) == ((), 1, 5)
+    settings, found = read_environment({"MDDS_GATEWAY_CPUS": "0,3"}, root=ROOT)
+    assert (found, settings.gateway_cpus, settings.capture_cpus) == ((), (0, 3), ())
+    assert problems(MDDS_GATEWAY_CPUS="0-3") == [("MDDS_GATEWAY_CPUS", "0-3")]
     assert problems(MDDS_PRIORITY="100", MDDS_LINGER_MS="51") == [("MDDS_PRIORITY", "100"), ("MDDS_LINGER_MS", "51")]
 
 

@@ -1,8 +1,11 @@
-"""The real-time priority of a worker's process, what refuses it, and how long a busy feed gathers."""
+"""The real-time priority and the processors of a worker's process, what refuses them, and how long a busy feed
+gathers."""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +17,9 @@ from django.core.management import call_command
 
 from feeds.bus.memory import MemoryBus
 from feeds.capture.publisher import FeedPublisher
-from feeds.precedence import run_in_real_time
+from feeds.heartbeats import Beat, HeartbeatWriter
+from feeds.models import WorkerHeartbeat
+from feeds.precedence import run_in_real_time, run_on
 from tests.feeds.data_path import feed_config
 
 MS = 1_000_000
@@ -68,6 +73,26 @@ def test_a_thread_that_has_just_ended_is_no_refusal(monkeypatch: pytest.MonkeyPa
     assert run_in_real_time(5)
 
 
+def test_every_thread_of_the_process_runs_on_its_processors_only() -> None:
+    """On a process of its own: the kernel is really asked."""
+    code = (
+        "import os, threading; from feeds.precedence import run_on; e = threading.Event();"
+        "t = threading.Thread(target=e.wait, args=(30,)); t.start(); cpu = min(os.sched_getaffinity(0));"
+        "assert run_on(()); assert os.sched_getaffinity(t.native_id) == os.sched_getaffinity(0);"
+        "assert run_on((cpu,)); assert os.sched_getaffinity(0) == os.sched_getaffinity(t.native_id) == {cpu}; e.set()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_processor_that_is_not_there_is_said_and_the_worker_runs_on(caplog: pytest.LogCaptureFixture) -> None:
+    before = os.sched_getaffinity(0)
+    assert not run_on((4095,))
+    assert os.sched_getaffinity(0) == before
+    allowed = ", ".join(map(str, sorted(before)))
+    assert caplog.messages == [f"not on processors 4095: Invalid argument (allowed: {allowed}) (MDDS_GATEWAY_CPUS)"]
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize("kind", ["capture", "publisher", "parser"])
 def test_the_setting_reaches_the_process(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,6 +103,29 @@ def test_the_setting_reaches_the_process(kind: str, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(settings, "MDDS", replace(settings.MDDS, bus_url=bus, data_dir=tmp_path, priority=3))
     call_command(f"run_{kind}")
     assert [given["priority"] for given in ran] == [3]
+
+
+@pytest.mark.django_db
+def test_the_gateway_s_settings_reach_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[dict[str, Any]] = []
+    place = "subscriptions.management.commands.run_gateway.run_workers"
+    monkeypatch.setattr(place, lambda _workers, **given: ran.append(given))
+    changed = replace(
+        settings.MDDS, bus_url="amqp://guest:guest@127.0.0.1:1/none", data_dir=tmp_path, priority=3, gateway_cpus=(0,)
+    )
+    monkeypatch.setattr(settings, "MDDS", changed)
+    call_command("run_gateway")
+    assert [(given["priority"], given["cpus"]) for given in ran] == [(3, (0,))]
+
+
+@pytest.mark.django_db
+def test_a_heartbeat_s_figures_are_stored_as_they_are() -> None:
+    writer = HeartbeatWriter(host="here")
+    writer._write(
+        [Beat("gateway", "g", {"clients": 3, "path": Path("a/b"), "by_code": {4001: 2}, "nested": [{"n": None}]})]
+    )
+    [row] = WorkerHeartbeat.objects.all()
+    assert row.stats == {"clients": 3, "path": "a/b", "by_code": {"4001": 2}, "nested": [{"n": None}]}
 
 
 @pytest.mark.parametrize(("linger_ms", "busy", "gathered"), [(2, 2, 1), (5, 5, 4), (0, 0, 0)])

@@ -214,6 +214,11 @@ class Sessions(RuleBasedStateMachine):
                 assert name in due or seat.cut or not (seat.outbox.pending or seat.outbox.slow), name
 
     @invariant()
+    def what_is_followed_is_counted(self) -> None:
+        for layer in getattr(self, "layers", ()):
+            assert layer.hub.follows == sum(len(member.follows) for member in layer.hub.members.values())
+
+    @invariant()
     def nobody_is_cut(self) -> None:
         assert all(client.closed in (None, 4001) for client in getattr(self, "clients", ()))
 

@@ -48,5 +48,10 @@ class Command(BaseCommand):
             trusted_proxies=mdds.proxies,
         )
         usage = UsageWorker(worker.layer, time_zone=mdds.time_zone, name=f"usage-{index}")
-        port = mdds.metrics_port("gateway", index)
-        run_workers([worker, server, usage], metrics_port=port, gc_thresholds=GC_SESSIONS, priority=mdds.priority)
+        run_workers(
+            [worker, server, usage],
+            metrics_port=mdds.metrics_port("gateway", index),
+            gc_thresholds=GC_SESSIONS,
+            priority=mdds.priority,
+            cpus=mdds.gateway_cpus,
+        )
