@@ -34,13 +34,15 @@ class FeedsSeen:
             if len(self.feeds) >= FEEDS_MAX:
                 return
             feed = self.feeds[name] = FeedSeen()
-        feed.at_ns = int(str(headers.get("t_rx") or now_ns))
+        states = _STATUS in body
+        if not (states and _only_states(body)):  # what we say of a silent feed is no message of it
+            feed.at_ns = int(str(headers.get("t_rx") or now_ns))
         head = HEAD.match(body, body.rfind(b"\n", 0, len(body) - 1) + 1)
         if head is not None:
             feed.epoch = head[5].decode()
             if head[7] != b"null":
                 feed.sequence = int(head[7])
-        if _STATUS in body:
+        if states:
             self._note_states(body)
 
     def learn(self, body: bytes) -> None:
@@ -76,3 +78,7 @@ class FeedsSeen:
             }
             for name, feed in self.feeds.items()
         }
+
+
+def _only_states(body: bytes) -> bool:
+    return all(line.startswith(_STATUS) for line in body.splitlines())

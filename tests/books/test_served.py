@@ -18,6 +18,7 @@ from tests.simulator.trading_days import FEEDS
 
 RECORDED = SHARED_DATA / "recorded_session.cap"
 RATE = int(os.environ.get("BOOKS_HOUR_RATE", "2"))
+PORTIONS = min(4, max(1, RATE // 20))  # of a second's messages: the books are compared after each
 DEPTHS = (1, 5, 10)
 HOUR_S = 3_600
 LATE_S = (900, 1_800, 2_700)  # into the hour: a reader begins with snapshots
@@ -40,7 +41,10 @@ def test_an_hour_of_the_simulated_market_at_speed() -> None:
         served.play([(one.feed, served.now_ns, one.data) for one in exchange.take(50)])
     for second in range(HOUR_S):
         exchange.set_time(served.now_ns, clock("09:00") + second)
-        served.play([(one.feed, served.now_ns, one.data) for one in exchange.take(RATE)])
+        taken = exchange.take(RATE)
+        for portion in range(PORTIONS):
+            some = taken[portion * RATE // PORTIONS : (portion + 1) * RATE // PORTIONS]
+            served.play([(one.feed, served.now_ns, one.data) for one in some], step_ns=1_000_000_000 // PORTIONS)
         if second in LATE_S:
             served.join(Reader(depth=10))
     served.compare()

@@ -51,7 +51,11 @@ def test_feeds_learn_from_records_and_states() -> None:
     state = cast.record("status", "feed:HSX", 1, m=None, bd=None, mt="feed", event="state", state="stale")
     gap = cast.record("status", "feed:HSX", 2, m=None, bd=None, mt="gap", event="gap", state="live")
     feeds.note(state + b"\n" + gap, {"feed": "HSX", "t_rx": 9_000_000}, now_ns=9_000_000)
-    assert feeds.shown(now_ns=9_000_000)["HSX"]["state"] == "stale"
+    stale = feeds.shown(now_ns=9_000_000)["HSX"]
+    assert (stale["state"], stale["age_ms"]) == ("stale", 4), "what is said of a silent feed is no message of it"
+    mixed = state + b"\n" + cast.trade("FPT", 3)
+    feeds.note(mixed, {"feed": "HSX", "t_rx": 8_000_000}, now_ns=9_000_000)
+    assert feeds.shown(now_ns=9_000_000)["HSX"]["age_ms"] == 1
 
 
 def test_feeds_learn_what_was_said_before() -> None:
