@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from functools import partial
 
 from aio_pika import DeliveryMode, Message
-from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractIncomingMessage, AbstractQueue
+from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractQueue
 from aio_pika.exceptions import QueueEmpty
 
+from feeds.bus.amqp.inbound import Headers, consume_tapped
 from feeds.bus.amqp.link import CALL_S_MAX, Link, broken_is_down
 from feeds.bus.amqp.outbox import AmqpOutbox
 from feeds.bus.amqp.subscription import AmqpSubscription
@@ -24,6 +25,7 @@ RAW_PREFETCH = 1_000
 PARSED_PREFETCH = 2_000
 RAW_COPY_PREFETCH = 100
 STREAM_PREFETCH = 200
+STREAM_ACK_EVERY = 50  # messages; one acknowledgement for all of them
 REFETCH_IDLE_S_MAX = 10.0  # a stream read that brings nothing for this long, its own mark neither, has failed
 MARK = "mark"  # header of the message that a refetch writes behind what it wants to read; readers of the stream skip it
 OPEN_S_MAX = 30.0
@@ -119,7 +121,7 @@ class AmqpBus:
         since = _timestamp(since_ns)
         async with aclosing(self._stream(self.topology.stream, self.topology.declare_parsed, since)) as messages:
             async for message in messages:
-                yield Delivery(message.body, message.headers, 0, 0)  # type: ignore[arg-type]
+                yield message
 
     async def dead_letters(self) -> AsyncIterator[bytes]:
         """The dead letters that are kept, oldest first."""
@@ -129,25 +131,32 @@ class AmqpBus:
 
     async def _stream(
         self, name: str, declare: Callable[[AbstractChannel], Awaitable[object]], offset: datetime | str
-    ) -> AsyncGenerator[AbstractIncomingMessage, None]:
-        """The messages of a stream queue from `offset` to now."""
-        # Without a bound of its own: the broker sends at most the prefetch ahead. A bounded queue's waiting puts may
-        # overtake each other, and a record that comes after its successor is lost.
-        arrived: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
+    ) -> AsyncGenerator[Delivery, None]:
+        """The messages of a stream queue from `offset` to now; their tags and generations mean nothing."""
+        # Without a bound of its own: the broker sends at most the prefetch ahead.
+        arrived: asyncio.Queue[Delivery] = asyncio.Queue()
+
+        def receive(tag: int, headers: Headers, body: bytes) -> None:
+            arrived.put_nowait(Delivery(body, headers, 0, tag))
+
         channel = await self._consuming.channel()
         with broken_is_down(f"{self._consuming.name}: reading {name}"):
             try:
                 async with asyncio.timeout(CALL_S_MAX):
                     await channel.set_qos(prefetch_count=STREAM_PREFETCH)
                     await declare(channel)
-                    queue = await channel.declare_queue(name, passive=True)
-                    await queue.consume(arrived.put, arguments={"x-stream-offset": offset})
+                    await channel.declare_queue(name, passive=True)
+                    await consume_tapped(channel, name, receive, arguments={"x-stream-offset": offset})
+                wire = await channel.get_underlay_channel()
                 mark = f"{id(arrived):x}.{time.time_ns():x}"
                 await self._mark_stream(name, mark)
                 while True:
-                    async with asyncio.timeout(REFETCH_IDLE_S_MAX):
-                        message = await arrived.get()
-                        await message.ack()  # room for the next one; waits for ever when the connection ends under it
+                    if arrived.empty():
+                        message = await asyncio.wait_for(arrived.get(), REFETCH_IDLE_S_MAX)
+                    else:
+                        message = arrived.get_nowait()
+                    if message.tag % STREAM_ACK_EVERY == 0:  # room for more
+                        await asyncio.wait_for(wire.basic_ack(message.tag, multiple=True), REFETCH_IDLE_S_MAX)
                     if message.headers.get(MARK) == mark:
                         return
                     if MARK not in message.headers:

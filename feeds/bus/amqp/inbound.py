@@ -13,10 +13,13 @@ from collections.abc import Callable
 
 import aiormq.connection
 import pamqp.frame
+from aio_pika.abc import AbstractChannel
+from aiormq.abc import DeliveredMessage
 from aiormq.connection import FrameReceiver
 from aiormq.exceptions import AMQPConnectionError
 from pamqp.body import ContentBody
 from pamqp.commands import Basic
+from pamqp.common import Arguments
 from pamqp.header import ContentHeader
 
 from feeds.bus.amqp.frames import BASIC, FLAGS, FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_METHOD
@@ -166,6 +169,20 @@ class DeliveryTap:
     def __getattr__(self, name: str) -> object:
         """Whatever else the channel asks of its queue."""
         return getattr(self._frames, name)
+
+
+async def consume_tapped(
+    channel: AbstractChannel, queue: str, deliver: Deliver, *, arguments: Arguments | None = None
+) -> None:
+    """Consume a queue whose deliveries go to `deliver(tag, headers, body)` as they are read."""
+    wire = await channel.get_underlay_channel()
+    wire.frames = DeliveryTap(wire.frames, deliver)  # type: ignore[assignment]
+    await wire.basic_consume(queue, _never, no_ack=False, arguments=arguments)
+
+
+async def _never(message: DeliveredMessage) -> None:
+    """The tap takes the deliveries before the channel could hand them to its consumer."""
+    raise AssertionError(f"delivery {message.delivery_tag} passed the tap")
 
 
 def install() -> None:

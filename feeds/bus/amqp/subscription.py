@@ -12,9 +12,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from aio_pika.abc import AbstractChannel, AbstractQueue
-from aiormq.abc import DeliveredMessage
 
-from feeds.bus.amqp.inbound import DeliveryTap, Headers
+from feeds.bus.amqp.inbound import Headers, consume_tapped
 from feeds.bus.amqp.link import CALL_S_MAX, Link, broken_is_down, is_broken
 from feeds.bus.base import BusDown, Delivery
 
@@ -104,9 +103,8 @@ class AmqpSubscription:
         wire = await channel.get_underlay_channel()
         cancelled = asyncio.Event()  # the broker does so when the queue is deleted; the channel stays open
         wire.on_consumer_cancel_callbacks.add(lambda _frame: cancelled.set())
-        wire.frames = DeliveryTap(wire.frames, self._receive)  # type: ignore[assignment]
         async with asyncio.timeout(CALL_S_MAX):
-            await wire.basic_consume(queue.name, _never, no_ack=False)
+            await consume_tapped(channel, queue.name, self._receive)
         closed = asyncio.ensure_future(channel.closed())
         gone = asyncio.create_task(cancelled.wait())
         acking = asyncio.create_task(self._write_acks(channel))
@@ -132,11 +130,6 @@ class AmqpSubscription:
             self._ack_due.clear()
             await underlay.basic_ack(self._ack_tag, multiple=True)
             await asyncio.sleep(ACK_EVERY_S)
-
-
-async def _never(message: DeliveredMessage) -> None:
-    """The tap takes the deliveries before the channel could hand them to its consumer."""
-    raise AssertionError(f"delivery {message.delivery_tag} passed the tap")
 
 
 async def _close(channel: AbstractChannel) -> None:
