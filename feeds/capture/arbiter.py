@@ -3,8 +3,9 @@
 Theory: a copy whose bytes were seen a moment ago is a duplicate; one set look-up says so, whichever line it came on.
 What is left is framed, its stream's sequencer says whether it is next, early or old, and what is next goes to `emit`.
 Time is the receive time of the datagrams; `tick` brings the clock in when nothing arrives.
-A snapshot (W) that waits for lower numbers of its own stream goes out before the next message of its instrument, wait
-or no wait: after it, it would put an older image in the place of a newer one.
+A snapshot (W) has a stream of its own, and keeps its place among its instrument's messages: one that waits for lower
+numbers goes out before what came behind it, wait or no wait, and not before what came ahead of it or fills a hole
+there. Out of its place, the older image would be in the place of the newer one.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ RESET_DISTANCE = 1_000  # a number this far below the expected one, sent later, 
 RESET_IDLE_NS = 5_000_000_000  # `34=1` after this silence is a restarted source
 PAUSE_NS = 500_000_000  # a silence of the feed in which its source may have been started anew
 TOGETHER_NS = 60_000_000_000  # what began so long before a reset is of the old numbers, whatever paused
+
+SNAPSHOTS = SNAPSHOT.decode()  # the name of their streams
 
 Emit = Callable[[Entry, int, bytes], None]  # entry, capture_seq, key (empty when there is one partition)
 LateStart = Callable[[Sequencer, int], None]  # a stream, the receive time of its first message
@@ -59,6 +62,9 @@ class Arbiter:
         self._recent: dict[bytes, int] = {}
         self._recent_old: dict[bytes, int] = {}
         self._snapshots: dict[bytes, Sequencer] = {}  # ISIN → the stream in which a snapshot of it waits
+        self._blocked: dict[str, Sequencer] = {}  # market → the stream of snapshots whose next waits for another stream
+        # Runs that are being emitted: what is left of them is in no stream, and came with this capture_seq.
+        self._runs: list[int] = []
 
     # The hot loop: about 60,000 datagrams a second pass here in an auction.
     def push(self, block: Block) -> None:
@@ -97,7 +103,7 @@ class Arbiter:
                 counts.first += 1
                 released += 1
                 if snapshots:
-                    self._snapshot_first(data)
+                    self._snapshot_first(data, capture_seq)
                 emit(entry, capture_seq, _routing_key(data, head, msg_type, market) if keyed else b"")
             else:
                 self._message(entry, capture_seq, head)
@@ -125,6 +131,7 @@ class Arbiter:
         number is the next one."""
         self.by_name = {name: stream for name, stream in self.by_name.items() if stream.last_rx_ns >= before_ns}
         self.streams = {key: stream for key, stream in self.streams.items() if stream.last_rx_ns >= before_ns}
+        self._blocked = {key: stream for key, stream in self._blocked.items() if stream.last_rx_ns >= before_ns}
 
     def oldest_waiting(self) -> int | None:
         """The lowest capture_seq that waits in a reorder buffer."""
@@ -203,20 +210,65 @@ class Arbiter:
             counts.disagreed += sequence >= stream.base  # below it nothing is known of what the other line said
 
     def _release_all(self, stream: Sequencer) -> None:
-        """What has become the next in order."""
-        for held in stream.release():
-            if self._snapshots:
-                isin = _isin(held.data)
-                if self._snapshots.get(isin) is not stream:
-                    self._snapshot_first(held.data)
-                elif not any(_isin(later.data) == isin for later in stream.pending.values()):
-                    del self._snapshots[isin]
-            self._release(held)
+        """What has become the next in order; then the snapshots that waited for it."""
+        if stream.stream == SNAPSHOTS:
+            self._release_snapshots(stream)
+            return
+        self._release_run(stream, stream.release())
+        if self._blocked and not self._runs:
+            for waiting in list(self._blocked.values()):
+                self._release_snapshots(waiting)
 
-    def _snapshot_first(self, data: bytes) -> None:
-        """A message of an instrument whose snapshot waits is about to go out."""
+    def _release_run(self, stream: Sequencer, run: list[Held]) -> None:
+        """Messages of one stream, each before what came behind it: a number that was filled in late came, for the
+        others, with the first that waited for it."""
+        if not self._snapshots:
+            for held in run:
+                self._release(held)
+            return
+        place, places = stream.place(0), []
+        for held in reversed(run):
+            place = min(place, held.capture_seq)
+            places.append(place)
+        for held in run:
+            place = places.pop()
+            self._runs.append(place)
+            self._snapshot_first(held.data, place)
+            self._release(held)
+            self._runs.pop()
+
+    def _release_snapshots(self, stream: Sequencer) -> None:
+        self._blocked.pop(stream.market, None)
+        while stream.expected in stream.pending:
+            behind_run = bool(self._runs) and stream.place(stream.expected) > self._runs[-1]
+            if behind_run or self._ahead_of(stream) is not None:
+                self._blocked[stream.market] = stream
+                return
+            self._release_snapshot(stream)
+
+    def _release_snapshot(self, stream: Sequencer) -> None:
+        held = stream.release_next()
+        isin = _isin(held.data)
+        if not any(_isin(later.data) == isin for later in stream.pending.values()):
+            self._snapshots.pop(isin, None)
+        self._release(held)
+
+    def _ahead_of(self, stream: Sequencer) -> Sequencer | None:
+        """A stream of the market in which something has waited since before the next snapshot of `stream` came: what
+        it waits for may be of the snapshot's instrument."""
+        place = stream.place(stream.expected)
+        for other in self.by_name.values():
+            if other.pending and other is not stream and other.market == stream.market and other.place(0) < place:
+                return other
+        return None
+
+    def _snapshot_first(self, data: bytes, place: int) -> None:
+        """A message of an instrument is about to go out: first its snapshots that wait and belong before `place`."""
         isin = _isin(data)
         while (stream := self._snapshots.get(isin)) is not None:
+            first = min((number for number, held in stream.pending.items() if _isin(held.data) == isin), default=None)
+            if first is None or stream.place(first) > place:
+                return
             self._give_up(stream)
 
     def _release(self, held: Held) -> None:
@@ -231,7 +283,8 @@ class Arbiter:
         if stream is None:
             name = (market.decode(), stream_of(market.decode(), msg_type.decode("latin-1")))
             stream = self.by_name.setdefault(name, Sequencer(*name))
-            self.streams[market, msg_type] = stream
+            if msg_type != SNAPSHOT:  # few, and never plainly the next: others may have to go before it
+                self.streams[market, msg_type] = stream
         return stream
 
     def _restarts(self, stream: Sequencer, sequence: int, sent: bytes, rx_ns: int) -> bool:
@@ -293,11 +346,24 @@ class Arbiter:
         if stream.beginning:
             self._begin(stream)
             return
+        if stream.expected in stream.pending:  # a snapshot that waits for another stream
+            self._give_up_ahead_of(stream)
+            return
         gap = stream.declare()
         self.gaps += 1
         self.missing += gap.count
         self.on_gap(gap)
         self._release_all(stream)
+
+    def _give_up_ahead_of(self, stream: Sequencer) -> None:
+        """The next snapshot goes out now, behind what came before it."""
+        number = stream.expected
+        while number in stream.pending:
+            ahead = self._ahead_of(stream)
+            if ahead is None:
+                self._release_snapshot(stream)
+            else:
+                self._give_up(ahead)
 
 
 def _routing_key(data: bytes, head: object, msg_type: bytes, market: bytes) -> bytes:

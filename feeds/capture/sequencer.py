@@ -11,9 +11,12 @@ waits for nothing.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 
 from feeds.ranges import Ranges
+
+LAST = sys.maxsize
 
 
 @dataclass(slots=True)
@@ -93,6 +96,20 @@ class Sequencer:
         if self.pending:
             self.waiting_since_ns = min(held.rx_ns for held in self.pending.values())
         return out
+
+    def place(self, sequence: int) -> int:
+        """The capture_seq with which a message that waits came, for other streams: a number that is filled in late was
+        sent before the higher ones that came before it. Past all when none is as high."""
+        return min((held.capture_seq for number, held in self.pending.items() if number >= sequence), default=LAST)
+
+    def release_next(self) -> Held:
+        """Take out the next in order, which waits."""
+        held = self.pending.pop(self.expected)
+        self.expected += 1
+        self.last_rx_ns = held.rx_ns
+        if self.pending:
+            self.waiting_since_ns = min(held.rx_ns for held in self.pending.values())
+        return held
 
     def declare(self) -> Gap:
         """Give up on the hole before the lowest pending number; `release` then yields what waited."""

@@ -274,13 +274,64 @@ def test_a_snapshot_waits_no_longer_than_till_the_next_message_of_its_instrument
     assert (t.take(), t.arbiter.gaps) == ([(11, "A", 5), (11, "A", 6)], 1)
 
 
-def test_a_snapshot_goes_before_what_waited_too() -> None:
+def test_a_snapshot_keeps_its_place_when_a_hole_is_filled() -> None:
+    """What waits for the hole came before the snapshots, and what fills it before that."""
     t = Transcript()
     t.at(1, "A", T[1], T[3])
     t.at(2, "A", snapshot(2), snapshot(3, VNM), snapshot(5))
-    t.at(3, "B", T[2])
+    t.at(3, "A", T[4])
+    t.at(4, "B", T[2])
     assert t.take() == [
-        (1, "A", 1), (2, "A", 2), (2, "A", 3), ("gap", "STO.W", 4, 4, 2, 2), (2, "A", 5), (3, "B", 2), (1, "A", 3),
+        (1, "A", 1), (4, "B", 2), (1, "A", 3), (2, "A", 2), (2, "A", 3), ("gap", "STO.W", 4, 4, 2, 2), (2, "A", 5),
+        (3, "A", 4),
     ]  # fmt: skip
     t.clock(10_000)
     assert (t.take(), t.late_starts) == ([], [("STO", "W", 2)])
+
+
+def test_a_snapshot_waits_for_what_came_before_it() -> None:
+    """In front of it, an older image would be behind a newer one."""
+    t = Transcript()
+    t.at(1, "A", T[1], snapshot(1))
+    t.at(2, "A", T[3], snapshot(2, VNM))
+    t.at(3, "A", snapshot(3))
+    assert t.take() == [(1, "A", 1), (1, "A", 1)], "whose message is missing nobody knows"
+    assert t.arbiter.oldest_waiting() == 3
+    t.at(4, "B", trade(2, isin=VNM))
+    assert t.take() == [(4, "B", 2), (2, "A", 3), (2, "A", 2), (3, "A", 3)]
+    assert (t.arbiter.gaps, t.arbiter.oldest_waiting()) == (0, None)
+
+
+def test_a_snapshot_waits_no_longer_than_what_came_before_it() -> None:
+    t = Transcript()
+    t.at(1, "A", T[1], snapshot(1))
+    t.at(2, "A", T[3])
+    t.at(WAIT_MS, "A", snapshot(2))
+    t.at(WAIT_MS + 1, "A", T[4])
+    assert t.take() == [(1, "A", 1), (1, "A", 1)]
+    t.clock(3 + WAIT_MS)
+    assert t.take() == [
+        ("gap", "STO.market", 2, 2, 1, 2), (2, "A", 3), (WAIT_MS, "A", 2), (WAIT_MS + 1, "A", 4),
+    ]  # fmt: skip
+    t.clock(10_000)
+    assert (t.take(), t.arbiter.gaps) == ([], 1)
+
+
+def test_what_came_before_a_snapshot_goes_before_it_when_all_is_given_up() -> None:
+    t = Transcript()
+    t.at(1, "A", snapshot(1), T[1])
+    t.at(2, "A", T[3], snapshot(2), snapshot(4), T[4])
+    t.arbiter.finish()
+    assert t.take() == [
+        (1, "A", 1), (1, "A", 1), ("gap", "STO.market", 2, 2, 1, 2), (2, "A", 3), (2, "A", 2),
+        ("gap", "STO.W", 3, 3, 2, 2), (2, "A", 4), (2, "A", 4),
+    ]  # fmt: skip
+
+
+def test_too_many_waiting_snapshots_are_released_behind_what_came_before() -> None:
+    t = Transcript(feed_config(gap_messages_max=3))
+    t.at(1, "A", T[1], snapshot(1))
+    t.at(2, "A", T[3], snapshot(2), snapshot(3), snapshot(4))
+    assert t.take() == [
+        (1, "A", 1), (1, "A", 1), ("gap", "STO.market", 2, 2, 1, 2), (2, "A", 3), (2, "A", 2), (2, "A", 3), (2, "A", 4),
+    ]  # fmt: skip

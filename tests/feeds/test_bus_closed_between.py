@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aio_pika import IncomingMessage
+from aiormq import Channel
 
 from feeds.bus.amqp import AmqpBus
 from feeds.bus.amqp import bus as amqp_bus
@@ -137,7 +137,8 @@ async def test_a_stream_is_not_waited_for_for_ever(
             if call == "declare":
                 broken.setattr(Topology, "declare_parsed", never)
             else:
-                broken.setattr(IncomingMessage, "ack", never)
+                broken.setattr(amqp_bus, "STREAM_ACK_EVERY", 1)
+                broken.setattr(Channel, "basic_ack", never)
             before = await bus._consuming.connect_once()
             with pytest.raises(BusDown, match=r"reading .*TimeoutError"):
                 assert [one async for one in bus.refetch_parsed(0)] == []

@@ -154,9 +154,10 @@ def test_a_port_in_use_names_the_line() -> None:
 
 
 def test_a_failed_open_leaves_no_descriptor() -> None:
+    elsewhere = line("192.0.2.1")  # a port may be taken with a descriptor
     before = os.listdir("/proc/self/fd")  # noqa: PTH208  entries of a pseudo folder, not paths
     with pytest.raises(OSError):
-        LineReceiver(line("192.0.2.1"), 0, BUFFER_BYTES)
+        LineReceiver(elsewhere, 0, BUFFER_BYTES)
     assert os.listdir("/proc/self/fd") == before  # noqa: PTH208
 
 

@@ -14,6 +14,13 @@ from testbed.system import ROOT, System
 from tests.metrics.scraping import Scrape, scrape
 
 QUIET_S_MAX = 30.0
+# In trading hours a silent feed is spoken of, and the system is not quiet.
+HOLIDAY = (
+    "from datetime import timedelta; from django.utils import timezone; from feeds.models import Exchange, SpecialDay;"
+    "SpecialDay.objects.bulk_create("
+    "SpecialDay(exchange=exchange, date=timezone.now().date() + timedelta(days=days), name='test')"
+    " for exchange in Exchange.objects.all() for days in (-1, 0, 1))"
+)
 
 
 @pytest.fixture(scope="package")
@@ -23,6 +30,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     unicast = subprocess.run(check, check=False).returncode != 0
     try:
         system.prepare(*(["--unicast"] if unicast else []))
+        system.manage("shell", "-c", HOLIDAY)
         system.start("run_all", "run_all", "--no-simulator")
         _wait_until_it_listens(system)
         traffic = ["--symbols", "3", "--count", "600", "--rate", "600", "--loss", "A:0.05", "--unrouted", "--quiet"]
