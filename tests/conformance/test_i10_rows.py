@@ -29,25 +29,32 @@ RUN_S = 10.0
 SYMBOLS = ("FLA", "FLB")
 CHANNELS = ("trade", "depth", "book", "quote", "bar")
 # Changes rows until told to stop; prints when each change began, when it was committed, and what then holds.
+HELD_S = 1.2  # of each level at the end: every way of noticing has brought it by then
+# Changes rows until told to stop; prints when each change began, when it was committed, and what then holds.
 FLIP = """
 import json, random, time
 from subscriptions.models import Entitlement, Product
 draw = random.Random({seed})
 product = Product.objects.get(code="flips")
-until = time.time() + {seconds}
-while time.time() < until:
-    product.channels = [name for name in {channels} if draw.random() < 0.6]
-    product.level = draw.choice([1, 3, 10])
-    late = draw.random() < 0.3
+
+def put(channels, level, late, symbols):
+    product.channels, product.level = channels, level
     product.timeliness, product.delay_s = ("delayed", 1) if late else ("realtime", 0)
-    symbols = draw.choice([None, None, ["FLA"], ["FLB"]])
     for change in (product.save, lambda: Entitlement.objects.get(product=product).symbols == symbols or flip(symbols)):
         began = time.time_ns()
         change()
         held = dict(channels=product.channels, level=product.level, timeliness=product.timeliness,
                     delay_s=product.delay_s, symbols=Entitlement.objects.get(product=product).symbols)
         print("change", json.dumps([began, time.time_ns(), held]))
+
+until = time.time() + {seconds} - 3 * {held_s}
+while time.time() < until:
+    channels = [name for name in {channels} if draw.random() < 0.6]
+    put(channels, draw.choice([1, 3, 10]), draw.random() < 0.3, draw.choice([None, None, ["FLA"], ["FLB"]]))
     time.sleep(draw.uniform(0.05, 0.3))
+for level in (1, 3, 10):
+    put(list({channels}), level, False, None)
+    time.sleep({held_s})
 """
 FLIPS = """
 def flip(symbols):
@@ -155,7 +162,7 @@ def history_of(printed: str) -> RowHistory:
 def test_no_record_comes_a_second_after_its_right_ended(server: Server) -> None:
     until = time.monotonic() + RUN_S + 5.0
     taker, printed = Taker(server), ""
-    script = FLIPS + FLIP.format(seed=SEED, seconds=RUN_S, channels=CHANNELS)
+    script = FLIPS + FLIP.format(seed=SEED, seconds=RUN_S, held_s=HELD_S, channels=CHANNELS)
     jobs = [
         threading.Thread(target=lambda: asyncio.run(stream(server, until))),
         threading.Thread(target=taker.run, args=(until,)),

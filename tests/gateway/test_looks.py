@@ -12,7 +12,7 @@ from subscriptions.entitlements import Grant
 from subscriptions.gateway.layer import SLICE_SEATS, GatewaySettings, Seat, StreamLayer, stream_group
 from subscriptions.gateway.looks import Looks
 from subscriptions.gateway.places import PLACES, turns_of
-from subscriptions.gateway.ticker import TURN_S_MIN, is_done, next_flush_s
+from subscriptions.gateway.ticker import STRETCH_MAX, TURN_S_MIN, Stretch, is_done, next_flush_s
 from subscriptions.gateway.wheel import SLOT_NS, Wheel
 from tests.gateway import cast
 
@@ -227,11 +227,37 @@ async def test_a_shutdown_in_the_middle_of_a_tick_sends_what_waits() -> None:
 
 def test_a_flush_is_on_time_and_rests_behind_a_long_one() -> None:
     assert next_flush_s(5.000, 5.001, busy_s=0.001, interval_s=0.010) == 5.010
-    assert next_flush_s(5.000, 5.008, busy_s=0.008, interval_s=0.010) == pytest.approx(5.016)
-    assert next_flush_s(5.000, 5.040, busy_s=0.040, interval_s=0.010) == pytest.approx(5.050)
+    assert next_flush_s(5.000, 5.008, busy_s=0.008, interval_s=0.010) == pytest.approx(5.010)
+    assert next_flush_s(5.000, 5.010, busy_s=0.010, interval_s=0.010) == pytest.approx(5.0125)
+    assert next_flush_s(5.000, 5.040, busy_s=0.040, interval_s=0.010) == pytest.approx(5.0425)
     # In several turns: the loop had its time between them.
     assert next_flush_s(5.000, 5.009, busy_s=0.003, interval_s=0.010) == 5.010
     assert next_flush_s(5.000, 5.012, busy_s=0.003, interval_s=0.010) == 5.012
+
+
+def test_intervals_grow_while_the_loop_is_busy_nearly_all_the_time() -> None:
+    stretch, wall_s, cpu_s = Stretch(), 100.0, 7.0
+
+    def flushes(count: int, busy: float) -> float:
+        nonlocal wall_s, cpu_s
+        for _ in range(count):
+            wall_s, cpu_s = wall_s + 0.05 * stretch.times, cpu_s + busy * 0.05 * stretch.times
+            stretch.note(wall_s, cpu_s)
+        return stretch.times
+
+    assert flushes(100, 0.80) == 1.0, "busy, with room: every record in its interval"
+    grown = flushes(15, 1.0)
+    assert 1.5 < grown < STRETCH_MAX
+    assert flushes(20, 0.90) >= grown, "that is what it settles at"
+    assert flushes(200, 1.0) == STRETCH_MAX
+    assert flushes(200, 0.5) == 1.0
+
+
+def test_a_clock_that_stands_still_stretches_nothing() -> None:
+    stretch = Stretch()
+    for _ in range(100):
+        stretch.note(5.0, 5.0)
+    assert stretch.times == 1.0
 
 
 def test_a_flush_of_the_intake_takes_the_place_of_the_next_turns() -> None:
