@@ -37,12 +37,20 @@ def run_on(cpus: Collection[int], pid: int = 0) -> bool:
     warning, when the system refuses."""
     if not cpus:
         return True
+    for thread in Path(f"/proc/{pid or 'self'}/task").iterdir():
+        refusal = keep_on(cpus, int(thread.name))
+        if refusal:
+            log.warning("%s (MDDS_GATEWAY_CPUS)", refusal)
+            return False
+    return True
+
+
+def keep_on(cpus: Collection[int], thread: int) -> str:
+    """Let one thread run on these processors only; empty, or why the system refuses."""
     try:
-        for thread in Path(f"/proc/{pid or 'self'}/task").iterdir():
-            with contextlib.suppress(ProcessLookupError):
-                os.sched_setaffinity(int(thread.name), cpus)
+        with contextlib.suppress(ProcessLookupError):  # it has ended
+            os.sched_setaffinity(thread, cpus)
     except OSError as error:
         wanted, allowed = (", ".join(map(str, sorted(some))) for some in (cpus, os.sched_getaffinity(0)))
-        log.warning("not on processors %s: %s (allowed: %s) (MDDS_GATEWAY_CPUS)", wanted, error.strerror, allowed)
-        return False
-    return True
+        return f"not on processors {wanted}: {error.strerror} (allowed: {allowed})"
+    return ""

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from feeds.precedence import keep_on
+
 log = logging.getLogger(__name__)
 
 
@@ -27,12 +29,9 @@ def tune(threads: Iterable[threading.Thread], tuning: Tuning) -> list[str]:
         if ident is None:
             continue
         if tuning.cpus:
-            try:
-                os.sched_setaffinity(ident, tuning.cpus)
-            except OSError as error:
-                wanted = ", ".join(str(cpu) for cpu in tuning.cpus)
-                allowed = ", ".join(str(cpu) for cpu in sorted(os.sched_getaffinity(0)))
-                refused.append(f"{thread.name}: not on processors {wanted}: {error.strerror} (allowed: {allowed})")
+            refusal = keep_on(tuning.cpus, ident)
+            if refusal:
+                refused.append(f"{thread.name}: {refusal}")
         if tuning.priority:
             try:
                 os.sched_setscheduler(ident, os.SCHED_FIFO, os.sched_param(tuning.priority))

@@ -185,13 +185,9 @@ class Outbox:
         if count > PLAIN_RECORDS_MAX and len(frame) > FRAME_BYTES_MAX:
             return None
         pending.clear()
+        self.last_take_ns = now_ns
         self._takes += 1
-        self.last_take_ns = self.sent_ns = now_ns
-        size, sums = len(frame), self.sums  # as `_sent` does; a call costs as much as the rest of it
-        self.delivered += count
-        self.sent_bytes += size
-        sums.delivered += count
-        sums.sent_bytes += size
+        self._sent(now_ns, count, len(frame))
         return frame
 
     def _sent(self, now_ns: int, records: int, size: int) -> None:

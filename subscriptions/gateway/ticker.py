@@ -18,8 +18,6 @@ from subscriptions.gateway.places import turns_of
 
 TURN_S_MIN = 0.002  # uvloop's timers have 1 ms
 SPREAD = 0.8  # of the interval, over which the turns are spread; the rest is for turns that are late
-
-
 # Of the loop's time; while it is busy for more, intervals grow, and shrink again when it is for less.
 BUSY_HIGH, BUSY_LOW = 0.93, 0.88
 STRETCH_MAX = 4.0
@@ -80,4 +78,4 @@ async def run(layer: StreamLayer) -> None:
         if busy_s:
             FLUSH_S.observe(busy_s)
         stretch.note(clock(), time.thread_time())
-        began_s = next_flush_s(began_s, clock(), busy_s=busy_s, interval_s=interval_s * stretch.times)
+        began_s = next_flush_s(began_s, clock(), busy_s=busy_s, interval_s=length_s)

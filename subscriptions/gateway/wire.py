@@ -139,13 +139,7 @@ class WireSink:
         protocol.forget_handshake()
 
     def writable(self) -> bool:
-        """Asked for every frame: `usable` is written out."""
-        protocol = self._protocol
-        return (
-            protocol.writable.is_set()
-            and protocol.handshake_complete
-            and not (protocol.close_sent or protocol.disconnected or protocol.transport.is_closing())
-        )
+        return self._protocol.writable.is_set() and self._protocol.usable
 
     def write(self, frames: list[bytes]) -> None:
         parts: list[bytes] = []

@@ -25,10 +25,9 @@ from tests.rights.oracle import History, Received, leaks
 
 pytestmark = pytest.mark.services
 SEED = 20261121
-RUN_S = 10.0
+RUN_S = 13.6
 SYMBOLS = ("FLA", "FLB")
 CHANNELS = ("trade", "depth", "book", "quote", "bar")
-# Changes rows until told to stop; prints when each change began, when it was committed, and what then holds.
 HELD_S = 1.2  # of each level at the end: every way of noticing has brought it by then
 # Changes rows until told to stop; prints when each change began, when it was committed, and what then holds.
 FLIP = """
