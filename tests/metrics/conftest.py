@@ -14,6 +14,7 @@ from testbed.system import ROOT, System
 from tests.metrics.scraping import Scrape, scrape
 
 QUIET_S_MAX = 30.0
+FEEDS = ("STO", "STX", "UPX", "DVX")
 # In trading hours a silent feed is spoken of, and the system is not quiet.
 HOLIDAY = (
     "from datetime import timedelta; from django.utils import timezone; from feeds.models import Exchange, SpecialDay;"
@@ -47,7 +48,8 @@ def quiet(system: System) -> tuple[Scrape, dict[str, dict[str, object]]]:
     while time.monotonic() < deadline:
         time.sleep(1.2)  # more than a second between two equal scrapes: the heartbeats have caught up with them
         found = scrape(system)
-        if found.samples == before.samples:
+        closed = sum(found.value("mdds_publisher_feed_state", feed=feed, state="closed") for feed in FEEDS)
+        if closed == len(FEEDS) and found.samples == before.samples:  # that is told some seconds after the end
             stats = system.stats()
             if scrape(system).samples == found.samples:
                 return found, stats
