@@ -3,18 +3,18 @@
 A client is written to at the same place of every interval, so a record waits for one interval at most, however many
 clients there are. Turns that are spread over the interval make no bursts, neither here nor on the way to the clients;
 within one, the loop reads the bus and the sockets between slices. A turn that is late is followed by the next one at
-once. When the loop is busy nearly all the time, intervals grow, so that records gather into fewer and larger frames:
-what queues before a loop without a moment to spare waits longer than for a longer interval.
+once. When the loop is busy nearly all the time, or waits for a processor, intervals grow, so that records gather into
+fewer and larger frames: what queues before a loop without a moment to spare waits longer than for a longer interval.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 
 from subscriptions.gateway.layer import SLICE_SEATS, StreamLayer
 from subscriptions.gateway.metrics import FLUSH_S
 from subscriptions.gateway.places import turns_of
+from subscriptions.gateway.thread_busy import ThreadBusy
 
 TURN_S_MIN = 0.002  # uvloop's timers have 1 ms
 SPREAD = 0.8  # of the interval, over which the turns are spread; the rest is for turns that are late
@@ -30,12 +30,12 @@ class Stretch:
     def __init__(self) -> None:
         self.times = 1.0
         self._busy = 0.0
-        self._wall_s = self._cpu_s = 0.0
+        self._wall_s = self._busy_s = 0.0
 
-    def note(self, wall_s: float, cpu_s: float) -> None:
-        """Once a flush: what the clock says, and how long the loop's thread has had a processor."""
-        passed_s, used_s = wall_s - self._wall_s, cpu_s - self._cpu_s
-        first, self._wall_s, self._cpu_s = not self._wall_s, wall_s, cpu_s
+    def note(self, wall_s: float, busy_s: float) -> None:
+        """Once a flush: what the clock says, and how long the loop's thread has been busy (`ThreadBusy`)."""
+        passed_s, used_s = wall_s - self._wall_s, busy_s - self._busy_s
+        first, self._wall_s, self._busy_s = not self._wall_s, wall_s, busy_s
         if first or passed_s <= 0:
             return
         self._busy += 0.2 * (min(1.0, used_s / passed_s) - self._busy)
@@ -57,6 +57,14 @@ def is_done(now_ns: int, ticked_ns: int, interval_s: float) -> bool:
 
 async def run(layer: StreamLayer) -> None:
     """Until cancelled."""
+    thread = ThreadBusy()
+    try:
+        await _tick(layer, thread)
+    finally:
+        thread.close()
+
+
+async def _tick(layer: StreamLayer, thread: ThreadBusy) -> None:
     clock = asyncio.get_running_loop().time
     interval_s = max(1, layer.settings.flush_ms) / 1000
     stretch = Stretch()
@@ -77,5 +85,5 @@ async def run(layer: StreamLayer) -> None:
                     slice_s = clock()
         if busy_s:
             FLUSH_S.observe(busy_s)
-        stretch.note(clock(), time.thread_time())
+        stretch.note(clock(), thread.seconds())
         began_s = next_flush_s(began_s, clock(), busy_s=busy_s, interval_s=length_s)
