@@ -57,8 +57,8 @@ PARSER_COUNTS = {
     "filled": "Broken chains of RAW messages that a publisher began again.",
     "jumps": "Jumps over RAW messages that were lost for good.",
     "jumped": "RAW messages lost in jumps.",
-    "late": "Messages that filled a declared gap.",
-    "late_images": "Images left out because they filled a gap behind a newer one.",
+    "late": "Messages that filled a declared gap, or snapshots behind newer images.",
+    "late_images": "Images left out because they came behind a newer one.",
     "gaps": "Gaps declared by the publisher and passed on.",
     "bad_blocks": "RAW messages that hold no readable block.",
 }

@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
-from feeds.blocks import FLAG_END, FLAG_GAP, FLAG_STATE, decode_block
+from feeds.blocks import FLAG_END, FLAG_GAP, FLAG_OVERTAKEN, FLAG_STATE, decode_block
 from feeds.bus.base import BusDown
 from feeds.capture.raw_stage import RawMessage
 from replay import metrics
@@ -20,7 +20,7 @@ from replay.bus_door import RawDoor
 from replay.checkpoints import Checkpoint
 
 WINDOW_BYTES_MAX = 4 << 20  # filling while another one is in flight; past it the player waits, the journal has the rest
-CONTROL = FLAG_GAP | FLAG_STATE | FLAG_END
+CONTROL = FLAG_GAP | FLAG_STATE | FLAG_END | FLAG_OVERTAKEN
 WATCH_S = 0.2  # while it waits, the player still reports and hears a cancel
 RETRY_NS = 500_000_000
 AWAY_NS_MAX = 300 * 1_000_000_000  # a bus that is away longer fails the job; the checkpoint stays

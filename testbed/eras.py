@@ -15,6 +15,7 @@ from feeds.blocks import FLAG_GAP, FLAG_MESSAGE, Block, Entry
 from feeds.records import epoch_text
 from testbed.invariants.arbitration import Passed
 from testbed.invariants.identity import Identity, identity_of
+from testbed.invariants.overtaken import overtaken_in
 
 if TYPE_CHECKING:
     from testbed.evidence import Evidence
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Era:
-    """What belongs to one era. `late` are copies that came when their number was declared missing already."""
+    """What belongs to one era. `late` are copies that came when their number was declared missing already, and
+    snapshots that are `overtaken`: behind newer messages of their instrument."""
 
     number: int
     epochs: set[int] = field(default_factory=set)
@@ -31,11 +33,14 @@ class Era:
     records: list[dict[str, Any]] = field(default_factory=list)
     dead: list[Identity] = field(default_factory=list)
     truth: list[Entry] = field(default_factory=list)
+    overtaken: set[Identity] = field(default_factory=set)
+    wrong: list[str] = field(default_factory=list)  # what was told of them
 
     @property
     def late(self) -> frozenset[Identity]:
         gaps = self.passed.gaps
-        return frozenset(i for i in self.passed.ids if i.sequence in gaps.get((i.market, i.stream), ()))
+        filled = {i for i in self.passed.ids if i.sequence in gaps.get((i.market, i.stream), ())}
+        return frozenset(filled | self.overtaken)
 
     @property
     def in_time(self) -> list[Entry]:
@@ -60,6 +65,9 @@ def eras_of(found: Evidence) -> list[Era]:
         _take_messages(block, eras, found.eras, by_epoch)
     for block in found.raw:
         _take_gaps(block, by_epoch.get(block.epoch, eras[0]))
+    for owner in eras.values():
+        mine = [block for block in found.raw if by_epoch.get(block.epoch, eras[0]) is owner]
+        owner.overtaken, owner.wrong = overtaken_in(entry for block in mine for entry in block.entries)
     texts = {epoch_text(epoch): owner for epoch, owner in by_epoch.items()}
     for text in found.records:
         record = json.loads(text)

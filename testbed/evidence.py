@@ -198,6 +198,7 @@ def era_violations(era: Era) -> list[str]:
     missing = arbitration.holes(era.journaled, arbitration.numbers_of(passed.ids))
     return [
         *arbitration.spans_add_up(era.journaled, passed),
+        *era.wrong,
         *arbitration.journaled_is_confirmed(era.journaled, passed, backlog_bytes=0),
         *arbitration.losses_have_events(missing, published_gaps(era.records)),
         *parsing.every_id_has_one_outcome(passed.ids, era.records, dead=era.dead, late=late),

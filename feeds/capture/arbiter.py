@@ -5,7 +5,8 @@ What is left is framed, its stream's sequencer says whether it is next, early or
 Time is the receive time of the datagrams; `tick` brings the clock in when nothing arrives.
 A snapshot (W) has a stream of its own, and keeps its place among its instrument's messages: one that waits for lower
 numbers goes out before what came behind it, wait or no wait, and not before what came ahead of it or fills a hole
-there. Out of its place, the older image would be in the place of the newer one.
+there. Out of its place, the older image would be in the place of the newer one; one that comes too late for its place
+is told to be (`overtaken.py`).
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from collections.abc import Callable
 
 from feeds.blocks import FLAG_MESSAGE, FLAG_UNFRAMED, Block, Entry
 from feeds.capture.line_counts import LineCounts
+from feeds.capture.overtaken import is_overtaken
 from feeds.capture.sequencer import Gap, Held, Sequencer
 from feeds.config import FeedConfig
 from feeds.fix.framing import HEAD, is_whole, split
-from feeds.krx.streams import HEARTBEAT, SNAPSHOT, UNCHECKED, stream_of
+from feeds.krx.streams import HEARTBEAT, SHARED_STREAM, SNAPSHOT, UNCHECKED, stream_of
 
 RECENT_MAX = 8_192  # datagrams per generation, two are kept; past it the older generation is forgotten
 RESET_DISTANCE = 1_000  # a number this far below the expected one, sent later, is a reset
@@ -29,11 +31,13 @@ SNAPSHOTS = SNAPSHOT.decode()  # the name of their streams
 
 Emit = Callable[[Entry, int, bytes], None]  # entry, capture_seq, key (empty when there is one partition)
 LateStart = Callable[[Sequencer, int], None]  # a stream, the receive time of its first message
+Overtaken = Callable[[Sequencer, int, Held], None]  # a stream of snapshots, and what goes out with which number
 
 
 class Arbiter:
     """One feed's arbitration. `emit` receives released messages, `on_gap` declared gaps, `on_reset` a new epoch
-    (receive time of its first message), `on_late_start` streams that begin above 1, each before its first message."""
+    (receive time of its first message), `on_late_start` streams that begin above 1, each before its first message,
+    `on_overtaken` snapshots that are older than what has gone out of their instrument, each before it goes out."""
 
     def __init__(
         self,
@@ -43,12 +47,14 @@ class Arbiter:
         on_gap: Callable[[Gap], None],
         on_reset: Callable[[int], None],
         on_late_start: LateStart,
+        on_overtaken: Overtaken,
     ) -> None:
         self.feed = feed
         self.emit = emit
         self.on_gap = on_gap
         self.on_reset = on_reset
         self.on_late_start = on_late_start
+        self.on_overtaken = on_overtaken
         self.lines = (LineCounts(), LineCounts())
         self.streams: dict[tuple[bytes, bytes], Sequencer] = {}
         self.by_name: dict[tuple[str, str], Sequencer] = {}
@@ -65,6 +71,7 @@ class Arbiter:
         self._blocked: dict[str, Sequencer] = {}  # market → the stream of snapshots whose next waits for another stream
         # Runs that are being emitted: what is left of them is in no stream, and came with this capture_seq.
         self._runs: list[int] = []
+        self._unsent: set[bytes] = set()  # what is left of them, and what snapshots are let out for
 
     # The hot loop: about 60,000 datagrams a second pass here in an auction.
     def push(self, block: Block) -> None:
@@ -103,7 +110,9 @@ class Arbiter:
                 counts.first += 1
                 released += 1
                 if snapshots:
+                    self._unsent.add(data)
                     self._snapshot_first(data, capture_seq)
+                    self._unsent.discard(data)
                 emit(entry, capture_seq, _routing_key(data, head, msg_type, market) if keyed else b"")
             else:
                 self._message(entry, capture_seq, head)
@@ -230,10 +239,12 @@ class Arbiter:
         for held in reversed(run):
             place = min(place, held.capture_seq)
             places.append(place)
+            self._unsent.add(held.data)
         for held in run:
             place = places.pop()
             self._runs.append(place)
             self._snapshot_first(held.data, place)
+            self._unsent.discard(held.data)
             self._release(held)
             self._runs.pop()
 
@@ -251,6 +262,9 @@ class Arbiter:
         isin = _isin(held.data)
         if not any(_isin(later.data) == isin for later in stream.pending.values()):
             self._snapshots.pop(isin, None)
+        shared, recent = self.by_name.get((stream.market, SHARED_STREAM)), (self._recent, self._recent_old)
+        if shared is not None and is_overtaken(held.data, shared, recent=recent, unsent=self._unsent):
+            self.on_overtaken(stream, stream.expected - 1, held)
         self._release(held)
 
     def _ahead_of(self, stream: Sequencer) -> Sequencer | None:

@@ -9,10 +9,10 @@ import json
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from feeds.blocks import FLAG_END, FLAG_GAP, FLAG_MARK, FLAG_STATE, Block, Entry, encode_block
+from feeds.blocks import FLAG_END, FLAG_GAP, FLAG_MARK, FLAG_OVERTAKEN, FLAG_STATE, Block, Entry, encode_block
 from feeds.capture.arbiter import Arbiter
 from feeds.capture.feed_monitor import FeedMonitor
-from feeds.capture.sequencer import Gap, Sequencer
+from feeds.capture.sequencer import Gap, Held, Sequencer
 from feeds.config import FeedConfig
 from feeds.partitions import PartitionTable
 
@@ -51,7 +51,12 @@ class RawStage:
         self.epoch = 0
         self.journal_epoch = 0
         self.arbiter = Arbiter(
-            feed, self._emit, on_gap=self._on_gap, on_reset=self._on_reset, on_late_start=self._on_late_start
+            feed,
+            self._emit,
+            on_gap=self._on_gap,
+            on_reset=self._on_reset,
+            on_late_start=self._on_late_start,
+            on_overtaken=self._on_overtaken,
         )
         self._table = PartitionTable(feed.partitions)
         self._batches = [_Batch() for _ in range(feed.partitions)]
@@ -181,6 +186,12 @@ class RawStage:
         self._broadcast(FLAG_STATE, {"event": "late_start", **where, "began": began}, rx_ns)
         if self.monitor is not None:
             self.monitor.late_start(f"{market}.{stream.stream}", stream.expected, rx_ns)
+
+    def _on_overtaken(self, stream: Sequencer, number: int, held: Held) -> None:
+        """Said just before the snapshot, to whom it goes: whoever parses it leaves its images out."""
+        data = json.dumps([stream.market, stream.stream, number], separators=(",", ":")).encode()
+        partition = self._table[held.key] if held.key else KEYLESS_PARTITION
+        self._control(partition, (held.rx_ns, held.line, FLAG_OVERTAKEN, data))
 
     def follow(self, epoch: int, began_ns: int, since_ns: int) -> None:
         """The other publisher of the pair is in `epoch`, which began at `began_ns`. What we receive from `since_ns` on

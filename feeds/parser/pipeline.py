@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from zlib import adler32, crc32
 
-from feeds.blocks import FLAG_END, FLAG_GAP, FLAG_MARK, FLAG_STATE, FLAG_UNFRAMED, Block, Entry
+from feeds.blocks import FLAG_END, FLAG_GAP, FLAG_MARK, FLAG_OVERTAKEN, FLAG_STATE, FLAG_UNFRAMED, Block, Entry
 from feeds.fix.framing import HEAD, TRAILER_BYTES, is_whole
 from feeds.fix.layouts import Layout
 from feeds.fix.plan import FRAGMENT, MERGED, RECORD, Emission
@@ -85,6 +85,7 @@ class Pipeline:
             FLAG_GAP: self._gap,
             FLAG_MARK: self._mark,
             FLAG_STATE: self._state_change,
+            FLAG_OVERTAKEN: self._overtaken,
             FLAG_END: self._replay_end,
         }
 
@@ -350,6 +351,14 @@ class Pipeline:
         if late_start:
             records += doubt(context, state, rx_ns, late_start=True, partition=self.partition)
             context.suspects.taken(rx_ns)
+
+    def _overtaken(self, context: Context, _rx_ns: int, data: bytes, _records: list[str]) -> None:
+        """The snapshot that follows is behind newer messages of its instrument: like one that fills a gap."""
+        market, stream, number = json.loads(data)
+        seen = context.seen.setdefault((market, stream), Seen())
+        if number > seen.high:  # else another publisher of the pair has brought it in its place
+            seen.holes.add(number, number)
+            seen.high = number
 
     def _replay_end(self, context: Context, rx_ns: int, _data: bytes, records: list[str]) -> None:
         records.append(replay_end_record(context, rx_ns, self.partition))

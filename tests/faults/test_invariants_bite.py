@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from feeds.blocks import FLAG_OVERTAKEN
 from testbed.invariants import arbitration, bounds, delivery, lines, parsing
 from testbed.invariants.identity import Identity, identity_of, is_sound
-from tests.feeds.wire import trade
+from testbed.invariants.overtaken import overtaken_in
+from tests.feeds.wire import ISIN, message, trade
 
 SUMS = lines.LineSums(
     name="A", sent=10, relay_received=10, relay_kernel_drops=0, relay_lost=2, relay_doubled=1, relay_sent=9
@@ -71,6 +73,20 @@ def test_i5_i7() -> None:
     assert "n 4 after 2" in parsing.streams_keep_their_order([*rows, record(4, 3)])[0]
     assert "q 1 after 2" in parsing.streams_keep_their_order([*rows, record(3, 1)])[0]
     assert parsing.streams_keep_their_order([*rows, record(3, 1)], frozenset(ids(1))) == []
+
+
+def test_i5_of_snapshots() -> None:
+    told = (1, 0, FLAG_OVERTAKEN, b'["STO","W",2]')
+    book, snapshot = (
+        (1, 0, 0, message(kind, 2, (30001, "STO"), (20004, "G1"), (55, ISIN), sent=f"20261120 02:15:00.{ms}"))
+        for kind, ms in (("X", 300), ("W", 100))
+    )
+    identity = Identity("STO", "W", 2, "W")
+    assert overtaken_in([book, told, snapshot]) == ({identity}, [])
+    for entries in ([told, snapshot, book], [told, snapshot]):
+        found, wrong = overtaken_in(entries)
+        assert (found, len(wrong)) == ({identity}, 1)
+    assert overtaken_in([book, snapshot]) == (set(), [])
 
 
 def test_i6_i8_i11_i12_i14() -> None:

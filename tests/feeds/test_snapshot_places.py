@@ -9,15 +9,16 @@ import pytest
 from feeds.blocks import Block, Entry
 from feeds.capture.arbiter import Arbiter
 from tests.feeds.data_path import feed_config
-from tests.feeds.wire import message, trade
+from tests.feeds.wire import message
 
 MS = 1_000_000
 ISINS = ("VN000000AAA1", "VN000000BBB2", "VN000000CCC3")
 Sent = tuple[str, int, str]  # message type, sequence, ISIN
 
 
-def snapshot(sequence: int, isin: str) -> bytes:
-    return message("W", sequence, (30001, "STO"), (20004, "G1"), (55, isin))
+def of_instrument(kind: str, sequence: int, isin: str, *, sent_ms: int) -> bytes:
+    sent = f"20261120 02:15:{sent_ms // 1000:02}.{sent_ms % 1000:03}"
+    return message(kind, sequence, (30001, "STO"), (20004, "G1"), (55, isin), sent=sent)
 
 
 def exchange(draw: random.Random, count: int) -> list[tuple[Sent, bytes]]:
@@ -26,7 +27,7 @@ def exchange(draw: random.Random, count: int) -> list[tuple[Sent, bytes]]:
     for number in range(count):
         kind, isin = "XW"[number] if number < 2 else draw.choice("XXXW"), draw.choice(ISINS)
         numbers[kind] += 1
-        data = trade(numbers[kind], isin=isin) if kind == "X" else snapshot(numbers[kind], isin)
+        data = of_instrument(kind, numbers[kind], isin, sent_ms=10 * number)
         made.append(((kind, numbers[kind], isin), data))
     return made
 
@@ -48,10 +49,13 @@ class Released:
 
     def __init__(self, made: list[tuple[Sent, bytes]], came: list[tuple[int, int, int]]) -> None:
         self.sent_of = {data: sent for sent, data in made}
+        self.place_of = {sent: at for at, (sent, _) in enumerate(made)}
         self.messages: list[tuple[Sent, int]] = []
+        self.overtaken: set[int] = set()
         arbiter = Arbiter(
             feed_config(), self._emit, on_gap=lambda gap: None, on_reset=lambda rx_ns: None,
             on_late_start=lambda stream, rx_ns: None,
+            on_overtaken=lambda stream, number, held: self.overtaken.add(number),
         )  # fmt: skip
         for place, (at_ms, line, number) in enumerate(came, start=1):
             arbiter.push(Block(1, 1, place, [(at_ms * MS, line, 0, made[number][1])]))
@@ -61,6 +65,19 @@ class Released:
 
     def _emit(self, entry: Entry, capture_seq: int, _key: bytes) -> None:
         self.messages.append((self.sent_of[entry[3]], capture_seq))
+
+    def behind(self) -> set[int]:
+        """The numbers of snapshots that went out behind an image of their instrument that was sent later; of those
+        that fill a gap nothing is told but the gap."""
+        found, highest, newest = set(), 0, dict.fromkeys(ISINS, -1)
+        for (kind, number, isin), _ in self.messages:
+            place = self.place_of[kind, number, isin]
+            if kind == "X":
+                newest[isin] = max(newest[isin], place)
+            elif number > highest:
+                highest = number
+                found |= {number} if newest[isin] > place else set()
+        return found
 
     def misplaced(self) -> list[tuple[Sent, Sent]]:
         """Pairs of a snapshot and another message of its instrument that are not in the order in which they came: a
@@ -92,6 +109,7 @@ def test_nothing_lost_on_both_lines(seed: int) -> None:
     numbers = [number for (kind, number, _), _ in released.messages if kind == "X"]
     assert numbers == sorted(numbers), "snapshots wait for them, and not they for snapshots"
     assert released.misplaced() == []
+    assert released.overtaken == released.behind()
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -111,4 +129,5 @@ def test_with_gaps(seed: int) -> None:
                 late |= {sent} if sent[1] < highest else set()
                 highest = max(highest, sent[1])
     assert [pair for pair in released.misplaced() if not late & set(pair)] == []
+    assert released.overtaken == released.behind()
     assert released.gaps

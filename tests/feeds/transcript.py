@@ -34,6 +34,7 @@ class Transcript:
             on_late_start=lambda stream, _rx_ns: self.late_starts.append(
                 (stream.market, stream.stream, stream.expected)
             ),
+            on_overtaken=lambda stream, number, _held: self.events.append(("overtaken", stream.stream, number)),
         )
         self.capture_seq = 1
 
