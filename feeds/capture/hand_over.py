@@ -25,6 +25,7 @@ from feeds.journal.writer import JournalLocked
 
 ASK_NAME = "writer.ask"
 TAKE_S_MAX = 10.0  # past it the old capture does not answer: JournalLocked says so, and nothing has been changed
+ASK_S_MAX = 0.3  # the lock of a request that is held for longer is that of another capture that asks
 LOOK_S = 0.005
 BATCH_MAX = 128
 MARGIN_NS = 50_000_000  # datagrams that came in over several processors may be out of the order of their times
@@ -38,11 +39,10 @@ def is_asked_for(folder: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        path.unlink(missing_ok=True)
+        if not _has_lock(fd):
+            return True
+        if _stands_at(fd, path):
+            path.unlink()
         return False
     finally:
         os.close(fd)
@@ -67,14 +67,36 @@ def take_over(folder: Path, feed_id: int, *, wait_s: float = TAKE_S_MAX) -> Jour
 
 
 def _ask(folder: Path, stack: contextlib.ExitStack) -> None:
+    """The file is made and then locked; the old capture may look between the two, hold the lock for a moment, and
+    remove what nobody seems to ask. So ask again until the locked file is the one that is there."""
     path = folder / ASK_NAME
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    stack.callback(os.close, fd)
+    deadline = time.monotonic() + ASK_S_MAX
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if _has_lock(fd) and _stands_at(fd, path):
+            stack.callback(os.close, fd)
+            stack.callback(path.unlink, missing_ok=True)
+            return
+        os.close(fd)
+        if time.monotonic() > deadline:
+            raise JournalLocked(f"{folder}: another capture is taking this journal over")
+        time.sleep(LOOK_S)
+
+
+def _has_lock(fd: int) -> bool:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise JournalLocked(f"{folder}: another capture is taking this journal over") from None
-    stack.callback(path.unlink, missing_ok=True)
+        return False
+    return True
+
+
+def _stands_at(fd: int, path: Path) -> bool:
+    """Whether an open file is still the one of that name. Whoever has its lock may remove it."""
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 class Overlap:

@@ -19,6 +19,7 @@ from feeds.capture.tuning import Tuning, tune
 from feeds.capture.wake import Waker, wake_address
 from feeds.config import FeedConfig
 from feeds.journal import JournalWriter
+from feeds.journal.writer import JournalLocked
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +84,12 @@ class CaptureWorker:
         folder = journal_folder(self.data_dir, feed.name)
         since_ns = time.time_ns()
         lines = _open_lines(feed)
-        writer = take_over(folder, feed.id)
+        try:
+            writer = take_over(folder, feed.id)
+        except JournalLocked:
+            for line in lines:
+                line.close()
+            raise
         overlap = Overlap(folder, since_ns)
         overlap.join(lines, writer)
         self.overlap_dropped += overlap.dropped

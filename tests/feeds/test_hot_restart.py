@@ -10,10 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from feeds.capture import hand_over
+from feeds.capture import worker as worker_module
 from feeds.capture.hand_over import ASK_NAME, Overlap, is_asked_for, take_over
 from feeds.capture.raw_stage import RawStage
 from feeds.capture.worker import CaptureWorker, journal_folder
@@ -133,6 +136,57 @@ def test_a_capture_that_does_not_answer_keeps_its_journal(tmp_path: Path) -> Non
         take_over(tmp_path, 7, wait_s=0.05)
     assert not (tmp_path / ASK_NAME).exists()
     owner.close()
+
+
+def test_the_old_capture_looks_while_the_new_one_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the making of the request and its lock: it looks like that of one that died, and is removed."""
+    owner, real, looked = JournalWriter(tmp_path, 7), hand_over._has_lock, []
+
+    def has_lock(fd: int) -> bool:
+        if not looked:
+            looked.append(fd)
+            assert not is_asked_for(tmp_path)
+        return real(fd)
+
+    monkeypatch.setattr(hand_over, "_has_lock", has_lock)
+    asked = threading.Event()
+
+    def let_go() -> None:
+        deadline = time.monotonic() + 5
+        while not (looked and is_asked_for(tmp_path)) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        asked.set()
+        owner.close()
+
+    watcher = threading.Thread(target=let_go)
+    watcher.start()
+    began_s = time.monotonic()
+    take_over(tmp_path, 7).close()
+    watcher.join()
+    assert asked.is_set()
+    assert time.monotonic() - began_s < 4
+    assert not (tmp_path / ASK_NAME).exists()
+
+
+def test_a_look_that_holds_the_lock_for_a_moment_is_no_other_asker(tmp_path: Path) -> None:
+    owner = JournalWriter(tmp_path, 7)
+    fd = os.open(tmp_path / ASK_NAME, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    threading.Timer(0.05, os.close, [fd]).start()
+    threading.Timer(0.2, owner.close).start()
+    take_over(tmp_path, 7, wait_s=5).close()
+
+
+async def test_a_capture_that_gets_no_journal_leaves_no_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    feed = multicast_feed()
+    owner = JournalWriter(journal_folder(tmp_path, "KRX"), 7)
+    monkeypatch.setattr(worker_module, "take_over", partial(take_over, wait_s=0.05))
+    worker = CaptureWorker([feed], data_dir=tmp_path, prefix=f"t{feed.lines[0].port}", take_over=True)
+    with pytest.raises(JournalLocked):
+        await worker.run(asyncio.Event())
+    owner.close()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
+        again.bind((GROUPS[0], feed.lines[0].port))  # without SO_REUSEADDR: nobody else has it
 
 
 def test_only_a_living_asker_is_heard(tmp_path: Path) -> None:
