@@ -32,8 +32,8 @@ FLAG_GAP = 2  # JSON: a range that neither line brought
 FLAG_STATE = 4  # JSON: a change of the feed's state
 FLAG_END = 8  # JSON: the end of a replay
 FLAG_MARK = 32  # JSON: how far a publisher of a hot-hot pair has released each stream
-FLAG_OVERTAKEN = 64  # JSON: the snapshot that follows is older than what went out of its instrument
 FLAG_TRUNCATED = 16  # the datagram was larger than the receive buffer (MSG_TRUNC)
+FLAG_OVERTAKEN = 64  # JSON `[market, stream, number]`: that snapshot, which follows, is older than what went out before
 
 Entry = tuple[int, int, int, bytes]
 

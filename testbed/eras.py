@@ -34,7 +34,7 @@ class Era:
     dead: list[Identity] = field(default_factory=list)
     truth: list[Entry] = field(default_factory=list)
     overtaken: set[Identity] = field(default_factory=set)
-    wrong: list[str] = field(default_factory=list)  # what was told of them
+    wrong: list[str] = field(default_factory=list)  # I5: of whom that was told with nothing newer before
 
     @property
     def late(self) -> frozenset[Identity]:

@@ -10,6 +10,7 @@ fewer and larger frames: what queues before a loop without a moment to spare wai
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from subscriptions.gateway.layer import SLICE_SEATS, StreamLayer
 from subscriptions.gateway.metrics import FLUSH_S
@@ -57,11 +58,8 @@ def is_done(now_ns: int, ticked_ns: int, interval_s: float) -> bool:
 
 async def run(layer: StreamLayer) -> None:
     """Until cancelled."""
-    thread = ThreadBusy()
-    try:
+    with contextlib.closing(ThreadBusy()) as thread:
         await _tick(layer, thread)
-    finally:
-        thread.close()
 
 
 async def _tick(layer: StreamLayer, thread: ThreadBusy) -> None:

@@ -10,10 +10,11 @@ from feeds.parser.counts import ParserCounts
 from feeds.parser.pipeline import Pipeline
 from feeds.parser.translator import Translator
 from testbed.reference_path import raw_of
-from tests.feeds.data_path import feed_config
+from tests.feeds.data_path import B, DataPath, feed_config
 from tests.feeds.golden_messages import FIRST, by_type
 from tests.feeds.transcript import Transcript
-from tests.feeds.wire import ISIN, message
+from tests.feeds.wire import ISIN, SENT, edited, message
+from tests.feeds.wire import book as full_book
 
 OTHER = "VN000000VNM8"
 
@@ -95,6 +96,27 @@ def test_its_images_are_left_out_and_nothing_else() -> None:
     # The other publisher of a pair has brought it in its place: what this one says of it says nothing.
     twice, counts = records(entry, said, entry)
     assert (twice, counts.late, counts.duplicates) == (plain, 0, 1)
+
+
+def sent_at(data: bytes, ms: int) -> bytes:
+    return edited(data, SENT.encode(), f"20261120 02:15:00.{ms:03}".encode())
+
+
+def book_snapshot(sequence: int) -> bytes:
+    """A W in book shape: as an X without 75 and 60."""
+    return edited(edited(full_book(sequence), b"35=X", b"35=W"), b"75=20261120\x0160=021500120\x01", b"")
+
+
+def test_the_newer_book_stays_the_last_one() -> None:
+    """The whole way: what a client holds after a W that B alone brought late is the book of after it."""
+    path = DataPath()
+    path.on_both(sent_at(full_book(1), 123), sent_at(book_snapshot(1), 124))
+    path.arrive(sent_at(full_book(2), 130), sent_at(full_book(3), 300))
+    path.arrive(sent_at(book_snapshot(2), 125), line=B)
+    books = [one for one in map(json.loads, path.parse()) if one["ch"] == "depth"]
+    assert [(one["mt"], one["q"]) for one in books] == [("X", 1), ("W", 1), ("X", 2), ("X", 3)]
+    assert [one["n"] for one in books] == [1, 2, 3, 4]
+    assert (path.counts.late, path.dead) == (1, [])
 
 
 def test_the_stage_tells_the_partition_of_the_snapshot() -> None:
